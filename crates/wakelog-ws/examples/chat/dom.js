@@ -1,0 +1,38 @@
+// Small helpers: elements, numbers, names. Text goes in as text nodes only, never as HTML.
+
+export const byId = (id) => document.getElementById(id);
+
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value !== undefined) element.setAttribute(name, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+// Calls `draw` when `value` is another one than the last time.
+const drawn = new Map();
+export function whenChanged(key, value, draw) {
+  const text = JSON.stringify(value);
+  if (drawn.get(key) === text) return;
+  drawn.set(key, text);
+  draw(value);
+}
+
+const formats = new Intl.NumberFormat("en-US");
+export const number = (value) => formats.format(value);
+export const count = (value, one, many = `${one}s`) => `${number(value)} ${value === 1 ? one : many}`;
+
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+export const timeOf = (micros) => clock.format(micros / 1_000);
+
+// A person's colour and letters, the same in every tab.
+export function mark(id, name) {
+  let hash = 0;
+  for (const letter of id) hash = (hash * 31 + letter.codePointAt(0)) % 360;
+  const letters = name.split(/\s+/).map((word) => word[0] ?? "");
+  const text = letters.slice(0, 2).join("").toUpperCase();
+  return h("span", { class: "mark", style: `--hue:${hash}`, "aria-hidden": "true" }, text);
+}

@@ -1,0 +1,29 @@
+//! Messages to bytes and back: `wakelog.v1` as PROTOCOL.md fixes it.
+//!
+//! Nothing here does I/O or keeps state. What comes from a client is checked completely while it is decoded, so that the
+//! rooms above hold only names, topics, filters and positions that follow the rules.
+
+mod client;
+mod code;
+mod names;
+mod page;
+mod payload;
+mod server;
+
+pub use client::{ClientMessage, DecodeError, Grant, Hello, Publish, StartAt, Subscribe, decode};
+pub use code::{CloseCode, ErrorCode};
+pub use names::{NameError, check_consumer};
+pub use page::{EncodedPage, EventHead, PageWriter};
+pub use payload::{ENCODING_ATTRIBUTE, Encoding, Payload};
+pub use server::{
+    CursorState, Limits, Reconnect, ResetReason, ServerMessage, Welcome, WelcomeCursor, WireError,
+};
+
+/// The WebSocket subprotocol that this crate speaks.
+pub const SUBPROTOCOL: &str = "wakelog.v1.json";
+
+/// The topic that every subscription hears without naming it.
+pub const EVERYONE: &str = "$all";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,59 @@
+//! The rules for names that a client may choose.
+
+use wakelog::{Filter, Topic};
+
+const MAX_CONSUMER: usize = 128;
+
+/// A name that breaks a rule; the text says which, for people.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NameError(pub(crate) String);
+
+/// Checks the name of a consumer: 1..=128 of `A-Z a-z 0-9 . _ -`, no empty token between dots.
+///
+/// # Errors
+/// Says which rule the name breaks.
+pub fn check_consumer(name: &str) -> Result<(), NameError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if name.is_empty() || name.len() > MAX_CONSUMER {
+        return Err(NameError(format!("a consumer name has 1..{MAX_CONSUMER} bytes")));
+    }
+    if !name.bytes().all(plain) {
+        return Err(NameError("a consumer name is made of A-Z a-z 0-9 . _ -".to_owned()));
+    }
+    // The name is also the session's identity, which follows the rule for topics.
+    if name.split('.').any(str::is_empty) {
+        return Err(NameError("a consumer name has no empty token between dots".to_owned()));
+    }
+    Ok(())
+}
+
+/// Checks a topic or identity that a client names.
+pub(super) fn check_topic(topic: &str) -> Result<(), NameError> {
+    Topic::check(topic).map_err(|error| NameError(error.to_string()))?;
+    refuse_reserved(topic)
+}
+
+/// Checks a filter that a client names.
+pub(super) fn check_filter(filter: &str) -> Result<(), NameError> {
+    Filter::parse(filter).map_err(|error| NameError(error.to_string()))?;
+    refuse_reserved(filter)
+}
+
+/// Checks that `text` has 1..=`max` bytes and no control character.
+pub(super) fn check_text(what: &str, text: &str, max: usize) -> Result<(), NameError> {
+    if text.is_empty() || text.len() > max {
+        return Err(NameError(format!("{what} has 1..{max} bytes")));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(NameError(format!("{what} has no control characters")));
+    }
+    Ok(())
+}
+
+fn refuse_reserved(name: &str) -> Result<(), NameError> {
+    if name.starts_with('$') {
+        return Err(NameError("topics that begin with $ belong to the server".to_owned()));
+    }
+    Ok(())
+}

@@ -1,0 +1,320 @@
+use serde_json::{Value, json};
+use wakelog::{Gap, GapReason, Position};
+
+use super::{
+    ClientMessage, CloseCode, CursorState, Encoding, EncodedPage, ErrorCode, EventHead, Grant,
+    Limits, PageWriter, Payload, Reconnect, ResetReason, ServerMessage, StartAt, Welcome,
+    WelcomeCursor, WireError, decode,
+};
+
+const DOCUMENT: &str = include_str!("../../PROTOCOL.md");
+
+fn position(offset: u64) -> Position {
+    format!("0f8fad5bd9cb469fa16570867728950e.3-9c1e22b7.{offset}").parse().unwrap()
+}
+
+/// The JSON blocks of PROTOCOL.md that one side sends, as (type, text).
+fn examples(side: &str) -> Vec<(String, String)> {
+    let fence = format!("```json {side}\n");
+    let blocks = DOCUMENT.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap());
+    blocks
+        .map(|text| {
+            let value: Value = serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"));
+            (value["type"].as_str().unwrap().to_owned(), text.to_owned())
+        })
+        .collect()
+}
+
+fn code_of(text: &str) -> ErrorCode {
+    decode(text).expect_err(text).code
+}
+
+#[test]
+fn every_client_message_of_the_document_decodes() {
+    let examples = examples("client");
+    for kind in ["hello", "subscribe", "credit", "ack", "publish", "unsubscribe", "heartbeat"] {
+        assert!(examples.iter().any(|(k, _)| k == kind), "no example of {kind}");
+    }
+    for (kind, text) in &examples {
+        let message = decode(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        let decoded = match message {
+            ClientMessage::Hello(_) => "hello",
+            ClientMessage::Subscribe(_) => "subscribe",
+            ClientMessage::Credit { .. } => "credit",
+            ClientMessage::Ack { .. } => "ack",
+            ClientMessage::Publish(_) => "publish",
+            ClientMessage::Unsubscribe { .. } => "unsubscribe",
+            ClientMessage::Heartbeat => "heartbeat",
+        };
+        assert_eq!(kind, decoded);
+    }
+}
+
+fn example_page() -> EncodedPage {
+    let mut page = PageWriter::new();
+    let head = EventHead {
+        offset: 1042,
+        time: 1_767_225_600_000_000,
+        name: Some("message"),
+        id: Some("c0ffee-17"),
+        from: Some("alice-laptop"),
+        encoding: Some(Encoding::Json),
+        payload: br#"{"text": "hello", "n": 1}"#,
+    };
+    page.push(head, ["room.42"], []);
+    let head = EventHead {
+        offset: 1045,
+        time: 1_767_225_600_000_300,
+        encoding: Some(Encoding::Text),
+        payload: b"plain words",
+        ..EventHead::default()
+    };
+    page.push(head, ["room.42", "room.43"], ["alice"]);
+    let head = EventHead {
+        offset: 1046,
+        time: 1_767_225_600_000_301,
+        payload: &[0, 1, 2, 255],
+        ..EventHead::default()
+    };
+    page.push(head, ["$all"], []);
+    page.finish()
+}
+
+/// Every server message of PROTOCOL.md, built by hand, in the order of the document.
+fn server_messages() -> Vec<ServerMessage> {
+    let room = || "room".to_owned();
+    let limits = Limits::default();
+    let welcome = Welcome {
+        log: position(0).log,
+        epoch: position(0).epoch,
+        end: position(2042),
+        from: Some("alice-laptop".to_owned()),
+        consumer: Some("alice-laptop".to_owned()),
+        cursor: Some(WelcomeCursor { state: CursorState::Resumed, position: position(1042) }),
+        heartbeat_ms: 20_000,
+        reconnect: Reconnect { min_ms: 500, max_ms: 30_000 },
+        limits,
+    };
+    let (page, empty) = (example_page(), EncodedPage::default());
+    let gap = Gap { from: 1042, to: 1500, reason: GapReason::Trimmed };
+    let (earliest, end) = (position(0), position(2042));
+    let error = |code, message: &str, id: &str, after_ms| {
+        ServerMessage::Error(WireError {
+            code,
+            message: message.to_owned(),
+            re: Some("publish"),
+            sub: None,
+            id: Some(id.to_owned()),
+            after_ms,
+        })
+    };
+    vec![
+        ServerMessage::Welcome(Box::new(welcome)),
+        ServerMessage::Subscribed { sub: room(), position: position(1042), end: 2042 },
+        ServerMessage::Events { sub: room(), page, position: position(1050), live: false },
+        ServerMessage::Events { sub: room(), page: empty, position: position(2042), live: true },
+        ServerMessage::Gap { sub: room(), gap, position: position(1500) },
+        ServerMessage::Reset { sub: room(), reason: ResetReason::Log, earliest, end },
+        ServerMessage::Unsubscribed { sub: room(), position: end },
+        ServerMessage::AckOk { position: position(1043) },
+        ServerMessage::Published {
+            id: "c0ffee-17".to_owned(),
+            offset: 1042,
+            position: position(1043),
+        },
+        ServerMessage::Heartbeat { positions: vec![(room(), position(2107))] },
+        ServerMessage::Fenced,
+        ServerMessage::Bye { window: [0, 5000] },
+        error(ErrorCode::BadTopic, "a topic has no empty token", "c0ffee-17", None),
+        error(
+            ErrorCode::Unavailable,
+            "the log cannot be written at the moment",
+            "c0ffee-18",
+            Some(1000),
+        ),
+    ]
+}
+
+#[test]
+fn every_server_message_of_the_document_is_what_the_encoder_writes() {
+    let examples = examples("server");
+    let messages = server_messages();
+    assert_eq!(examples.len(), messages.len());
+    for ((_, text), message) in examples.iter().zip(&messages) {
+        let documented: Value = serde_json::from_str(text).unwrap();
+        let encoded: Value = serde_json::from_str(&message.encode()).unwrap();
+        assert_eq!(documented, encoded);
+    }
+}
+
+#[test]
+fn the_codes_of_the_document_are_the_codes_of_the_server() {
+    for code in ErrorCode::ALL {
+        let retry = if code.retry() { "yes" } else { "no" };
+        let row = format!("| `{}` | {retry} |", code.as_str());
+        assert!(DOCUMENT.contains(&row), "{row}");
+        if let Some(close) = code.closes() {
+            let row = DOCUMENT.lines().find(|line| line.starts_with(&row)).unwrap();
+            assert!(row.contains(&format!("closes with {}", close.number())), "{row}");
+        }
+    }
+    for code in [CloseCode::Binary, CloseCode::TooBig, CloseCode::Restart, CloseCode::Silent] {
+        assert!(DOCUMENT.contains(&format!("| {} |", code.number())), "{code:?}");
+    }
+}
+
+#[test]
+fn a_message_that_is_no_message_is_told_apart() {
+    for text in ["", "x", "[]", "1", "{}", r#"{"type": 1}"#, "{\"type\": \"ack\"", "null"] {
+        assert_eq!(code_of(text), ErrorCode::NotJson, "{text}");
+    }
+    assert_eq!(code_of(r#"{"type": "dance"}"#), ErrorCode::UnknownType);
+    let error = decode(r#"{"type":"publish","id":"7","topics":["a..b"]}"#).unwrap_err();
+    assert_eq!((error.code, error.re), (ErrorCode::BadTopic, Some("publish")));
+    assert_eq!(error.id.as_deref(), Some("7"));
+    let error = decode(r#"{"type":"subscribe","sub":"s","filters":["$all"]}"#).unwrap_err();
+    assert_eq!((error.code, error.sub.as_deref()), (ErrorCode::BadFilter, Some("s")));
+}
+
+#[test]
+fn fields_out_of_bounds_are_refused() {
+    let long = "x".repeat(65);
+    let many: Vec<String> = (0..17).map(|n| format!("t{n}")).collect();
+    let bad = [
+        json!({"type": "subscribe", "sub": "", "filters": ["a"]}),
+        json!({"type": "subscribe", "sub": long, "filters": ["a"]}),
+        json!({"type": "subscribe", "sub": "s", "filters": []}),
+        json!({"type": "subscribe", "sub": "s", "filters": ["a"], "start": "now"}),
+        json!({"type": "subscribe", "sub": "s", "filters": ["a"], "start": -1}),
+        json!({"type": "subscribe", "sub": "s", "filters": ["a"], "start": 1_u64 << 53}),
+        json!({"type": "credit", "sub": "s", "events": -1, "bytes": 0}),
+        json!({"type": "credit", "sub": "s", "events": 1}),
+        json!({"type": "publish", "topics": ["a"]}),
+        json!({"type": "publish", "id": long, "topics": ["a"]}),
+        json!({"type": "publish", "id": "a\nb", "topics": ["a"]}),
+        json!({"type": "publish", "id": "1", "topics": []}),
+        json!({"type": "publish", "id": "1", "topics": many}),
+        json!({"type": "publish", "id": "1", "topics": ["a"], "not_to": many}),
+        json!({"type": "publish", "id": "1", "topics": ["a"], "text": "x", "data": 1}),
+        json!({"type": "publish", "id": "1", "topics": ["a"], "base64": "*"}),
+    ];
+    for message in bad {
+        assert_eq!(code_of(&message.to_string()), ErrorCode::BadMessage, "{message}");
+    }
+    let named = [
+        (json!({"type": "hello", "consumer": "../etc"}), ErrorCode::BadConsumer),
+        (json!({"type": "hello", "consumer": ".."}), ErrorCode::BadConsumer),
+        (json!({"type": "hello", "consumer": "a b"}), ErrorCode::BadConsumer),
+        (json!({"type": "hello", "consumer": ""}), ErrorCode::BadConsumer),
+        (json!({"type": "ack", "position": "12"}), ErrorCode::BadPosition),
+        (json!({"type": "publish", "id": "1", "topics": ["$all"]}), ErrorCode::BadTopic),
+        (json!({"type": "publish", "id": "1", "topics": ["a.*"]}), ErrorCode::BadTopic),
+        (json!({"type": "subscribe", "sub": "s", "filters": ["a..b"]}), ErrorCode::BadFilter),
+    ];
+    for (message, code) in named {
+        assert_eq!(code_of(&message.to_string()), code, "{message}");
+    }
+}
+
+#[test]
+fn what_is_given_as_start_is_what_is_asked_for() {
+    let start = |rest: &str| {
+        let text = format!(r#"{{"type":"subscribe","sub":"s","filters":["a"]{rest}}}"#);
+        match decode(&text).unwrap() {
+            ClientMessage::Subscribe(subscribe) => (subscribe.start, subscribe.credit),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(start("").0, StartAt::Cursor);
+    assert_eq!(start(r#","start":"latest""#).0, StartAt::Latest);
+    assert_eq!(start(r#","start":7"#).0, StartAt::Offset(7));
+    let both = format!(r#","start":7,"position":"{}""#, position(9));
+    assert_eq!(start(&both).0, StartAt::Position(position(9)));
+    let grant = Grant { events: 1, bytes: 2 };
+    assert_eq!(start(r#","credit":{"events":1,"bytes":2}"#).1, Some(grant));
+}
+
+fn published_payload(field: &str) -> Payload {
+    let text = format!(r#"{{"type":"publish","id":"1","topics":["a"]{field}}}"#);
+    match decode(&text).unwrap() {
+        ClientMessage::Publish(publish) => publish.payload,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn delivered(encoding: Option<Encoding>, payload: &[u8]) -> String {
+    let mut page = PageWriter::new();
+    page.push(EventHead { encoding, payload, ..EventHead::default() }, [], []);
+    let prefix = r#"{"offset":0,"time":0,"topics":[],"#;
+    let page = page.finish();
+    page.body().strip_prefix(prefix).unwrap().strip_suffix('}').unwrap().to_owned()
+}
+
+#[test]
+fn a_payload_comes_back_in_the_field_in_which_it_was_sent() {
+    for field in [
+        r#""data":{"b": 1,  "a": [1.50, 123456789012345678901234567890]}"#,
+        r#""data":null"#,
+        r#""data":"\ud83d\ude00""#,
+        r#""text":"line\nbreak \"quoted\" \u0001""#,
+        r#""base64":"aGVsbG8=""#,
+        r#""text":"""#,
+    ] {
+        let payload = published_payload(&format!(",{field}"));
+        assert_eq!(delivered(Some(payload.encoding()), payload.as_bytes()), field);
+    }
+    assert_eq!(delivered(Some(Encoding::Bytes), published_payload("").as_bytes()), r#""text":"""#);
+}
+
+#[test]
+fn payloads_without_a_true_mark_are_written_as_what_they_are() {
+    assert_eq!(delivered(None, b"hello"), r#""text":"hello""#);
+    assert_eq!(delivered(None, b""), r#""text":"""#);
+    assert_eq!(delivered(None, &[0xff, 0xfe]), r#""base64":"//4=""#);
+    assert_eq!(delivered(Some(Encoding::Text), &[0xff, 0xfe]), r#""base64":"//4=""#);
+    for broken in ["", "{", "1 2", "{}}", "nul", "\"", "1],\"live\":true"] {
+        let written = delivered(Some(Encoding::Json), broken.as_bytes());
+        assert!(written.starts_with(r#""text":""#), "{broken}: {written}");
+    }
+    let written = delivered(Some(Encoding::Json), b"\"\xff\"");
+    assert!(written.starts_with(r#""base64":""#), "{written}");
+    assert_eq!(Encoding::from_attribute(Some(&[1, 1])), None);
+}
+
+#[test]
+fn names_are_escaped_wherever_they_stand() {
+    let sub = "a\"b\\\u{2028}".to_owned();
+    let page = EncodedPage::default();
+    let text = ServerMessage::Events { sub: sub.clone(), page, position: position(1), live: true };
+    let value: Value = serde_json::from_str(&text.encode()).unwrap();
+    assert_eq!(value["sub"], sub.as_str());
+}
+
+/// Any text gets an answer; none gets a panic.
+#[test]
+fn mutated_messages_never_panic() {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = move |bound: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % u64::try_from(bound).unwrap()).unwrap()
+    };
+    for (_, text) in examples("client") {
+        for _ in 0..2_000 {
+            let mut chars: Vec<char> = text.chars().collect();
+            for _ in 0..=random(4) {
+                let at = random(chars.len().max(1));
+                match random(3) {
+                    0 => chars.insert(at, ['"', '{', '\\', ':', '\u{0}', '9', '.', '$'][random(8)]),
+                    1 => drop(chars.drain(at..(at + 1).min(chars.len()))),
+                    _ => chars.truncate(at),
+                }
+            }
+            let mutated: String = chars.into_iter().collect();
+            if let Err(error) = decode(&mutated) {
+                assert!(!error.message.is_empty());
+            }
+        }
+    }
+}

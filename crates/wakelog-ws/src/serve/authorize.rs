@@ -1,0 +1,48 @@
+//! The seam at which an application says who may do what.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::protocol::Hello;
+
+/// A future that an object-safe hook can return.
+pub type HookFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Denied>> + Send + 'a>>;
+
+/// Who a session is, once its `hello` was accepted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Principal {
+    /// The consumer whose cursor the session takes over. Names must follow
+    /// [`check_consumer`](crate::protocol::check_consumer).
+    pub consumer: Option<String>,
+    /// The identity under which the session publishes; no client can choose it for itself once a hook is set.
+    pub from: Option<String>,
+    /// Further identities: an event that is *not to* one of them, or to `from`, is not delivered to the session.
+    pub identities: Vec<String>,
+}
+
+/// The application says no. The text goes to the client, so it must not say more than the client may know.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Denied(pub String);
+
+/// Decides who may do what. It is asked at every `hello` (so also after each reconnect), for every filter of every
+/// `subscribe`, and for every topic of every `publish`.
+///
+/// Without a hook a hub believes every client: the consumer is the name in `hello`, which is also the identity, and all
+/// topics are open, except those that begin with `$`. **That is for trusted networks alone.**
+pub trait Authorize: Send + Sync + 'static {
+    /// Who is this?
+    fn hello<'a>(&'a self, hello: &'a Hello) -> HookFuture<'a, Principal>;
+
+    /// May the session read what matches this filter?
+    fn subscribe<'a>(&'a self, principal: &'a Principal, filter: &'a str) -> HookFuture<'a, ()>;
+
+    /// May the session publish to this topic?
+    fn publish<'a>(&'a self, principal: &'a Principal, topic: &'a str) -> HookFuture<'a, ()>;
+}
+
+/// What a hub without a hook makes of a `hello`.
+pub(super) fn believe(hello: Hello) -> Principal {
+    let from = hello.consumer.clone();
+    Principal { consumer: hello.consumer, from, identities: Vec::new() }
+}

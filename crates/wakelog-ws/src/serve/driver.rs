@@ -1,0 +1,211 @@
+//! One connection's socket and clock: carries frames to the session and its messages back.
+
+use std::future::poll_fn;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures_core::Stream;
+use futures_sink::Sink;
+use tokio::time::Sleep;
+
+use super::desk::Desk;
+use super::frame::{Frame, FrameError};
+use super::hub::Shared;
+use crate::protocol::CloseCode;
+use crate::session::Transmit;
+use crate::source::EventSource;
+
+/// How long a closed connection waits for the other side to close as well, so that the close frame is not lost to a reset.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// After so many rounds without a pause, other tasks have their turn.
+const ROUNDS: u32 = 32;
+
+/// Serves one connection until it ends.
+pub(super) async fn drive<S, F>(shared: Arc<Shared<S>>, socket: F)
+where
+    S: EventSource,
+    F: Stream<Item = Result<Frame, FrameError>> + Sink<Frame, Error = FrameError> + Unpin,
+{
+    let mut driver = Driver::new(shared, socket);
+    poll_fn(|cx| driver.poll(cx)).await;
+}
+
+struct Driver<S: EventSource, F> {
+    socket: F,
+    output: Output,
+    /// The socket gives nothing more.
+    input_over: bool,
+    timer: Pin<Box<Sleep>>,
+    /// When the timer rings.
+    alarm: Option<Instant>,
+    desk: Desk<S>,
+}
+
+/// The state of the sending half.
+#[derive(Debug, Default)]
+struct Output {
+    unflushed: bool,
+    /// Since when the socket takes nothing.
+    stalled: Option<Instant>,
+    /// The close frame has been sent; the other side has until then.
+    linger: Option<Instant>,
+    closed_by_peer: bool,
+}
+
+impl<S, F> Driver<S, F>
+where
+    S: EventSource,
+    F: Stream<Item = Result<Frame, FrameError>> + Sink<Frame, Error = FrameError> + Unpin,
+{
+    fn new(shared: Arc<Shared<S>>, socket: F) -> Self {
+        let now = now();
+        Self {
+            socket,
+            output: Output::default(),
+            input_over: false,
+            timer: Box::pin(tokio::time::sleep_until(now.into())),
+            alarm: None,
+            desk: Desk::new(shared, now),
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.desk.register(cx.waker());
+        for _ in 0..ROUNDS {
+            match self.round(cx) {
+                ControlFlow::Break(()) => return Poll::Ready(()),
+                ControlFlow::Continue(true) => {}
+                ControlFlow::Continue(false) => {
+                    self.desk.show_progress();
+                    return Poll::Pending;
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Moves everything once; says whether something has moved, or breaks when the connection is over.
+    ///
+    /// The timer comes last, because the others change when it has to ring.
+    fn round(&mut self, cx: &mut Context<'_>) -> ControlFlow<(), bool> {
+        let mut moved = self.desk.poll(cx);
+        moved |= self.poll_input(cx)?;
+        moved |= self.desk.start();
+        moved |= self.poll_output(cx)?;
+        moved |= self.poll_timer(cx)?;
+        ControlFlow::Continue(moved)
+    }
+
+    fn poll_input(&mut self, cx: &mut Context<'_>) -> ControlFlow<(), bool> {
+        let mut moved = false;
+        for _ in 0..ROUNDS {
+            let lingering = self.output.linger.is_some();
+            if self.input_over || !(lingering || self.desk.session.wants_input()) {
+                break;
+            }
+            let Poll::Ready(frame) = Pin::new(&mut self.socket).poll_next(cx) else { break };
+            moved = true;
+            match frame {
+                Some(Ok(Frame::Closed | Frame::Close { .. })) => {
+                    // The library below has an answer to send; nothing of ours can follow it.
+                    self.input_over = true;
+                    self.output.closed_by_peer = true;
+                    self.output.linger = Some(now() + LINGER);
+                }
+                None | Some(Err(FrameError::Cut(_))) => return ControlFlow::Break(()),
+                Some(Err(error)) => {
+                    self.input_over = true;
+                    tracing::debug!(connection = self.desk.connection.id, %error, "broken input");
+                    self.desk.session.close(match error {
+                        FrameError::TooLong => CloseCode::TooBig,
+                        _ => CloseCode::Protocol,
+                    });
+                }
+                Some(Ok(_)) if lingering => {}
+                Some(Ok(Frame::Text(text))) => self.desk.session.handle_text(now(), &text),
+                Some(Ok(Frame::Binary)) => self.desk.session.handle_binary(),
+                Some(Ok(Frame::Alive)) => self.desk.session.handle_alive(now()),
+            }
+        }
+        ControlFlow::Continue(moved)
+    }
+
+    fn poll_output(&mut self, cx: &mut Context<'_>) -> ControlFlow<(), bool> {
+        let mut socket = Pin::new(&mut self.socket);
+        if self.output.closed_by_peer {
+            return match socket.poll_close(cx) {
+                Poll::Ready(_) => ControlFlow::Break(()),
+                Poll::Pending => ControlFlow::Continue(false),
+            };
+        }
+        let mut moved = false;
+        while self.output.linger.is_none() {
+            match socket.as_mut().poll_ready(cx) {
+                Poll::Ready(Ok(())) => self.output.stalled = None,
+                Poll::Ready(Err(_)) => return ControlFlow::Break(()),
+                Poll::Pending => {
+                    self.output.stalled.get_or_insert_with(now);
+                    break;
+                }
+            }
+            let frame = match self.desk.session.poll_transmit() {
+                Some(Transmit::Message(message)) => Frame::Text(message.encode()),
+                Some(Transmit::Close(code)) => {
+                    self.output.linger = Some(now() + LINGER);
+                    Frame::Close { code: code.number(), reason: code.reason() }
+                }
+                None => break,
+            };
+            if socket.as_mut().start_send(frame).is_err() {
+                return ControlFlow::Break(());
+            }
+            self.output.unflushed = true;
+            moved = true;
+        }
+        if self.output.unflushed {
+            match socket.poll_flush(cx) {
+                Poll::Ready(Ok(())) => {
+                    self.output.unflushed = false;
+                    self.output.stalled = None;
+                }
+                Poll::Ready(Err(_)) => return ControlFlow::Break(()),
+                Poll::Pending => {
+                    self.output.stalled.get_or_insert_with(now);
+                }
+            }
+        }
+        ControlFlow::Continue(moved)
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> ControlFlow<(), bool> {
+        let stalled = self.output.stalled.map(|since| since + self.desk.stall());
+        let ends = [self.output.linger, stalled].into_iter().flatten().min();
+        let Some(alarm) = ends.into_iter().chain(self.desk.session.poll_timeout()).min() else {
+            return ControlFlow::Continue(false);
+        };
+        if self.alarm != Some(alarm) {
+            self.timer.as_mut().reset(alarm.into());
+            self.alarm = Some(alarm);
+        }
+        if self.timer.as_mut().poll(cx).is_pending() {
+            return ControlFlow::Continue(false);
+        }
+        self.alarm = None;
+        let now = now();
+        if ends.is_some_and(|end| now >= end) {
+            return ControlFlow::Break(());
+        }
+        self.desk.handle_timeout(now);
+        ControlFlow::Continue(true)
+    }
+}
+
+/// The clock of the runtime, so that a test that stops it stops this too.
+pub(super) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}

@@ -1,0 +1,37 @@
+//! What goes over a socket, free of any WebSocket library's types.
+
+/// A WebSocket message, in either direction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Frame {
+    /// A text message.
+    Text(String),
+    /// A binary message; its content does not matter, it is refused.
+    Binary,
+    /// A ping or pong that arrived. The library below answers pings.
+    Alive,
+    /// The connection is to be closed.
+    Close {
+        /// The code.
+        code: u16,
+        /// A word for people.
+        reason: &'static str,
+    },
+    /// The other side closes the connection.
+    Closed,
+}
+
+/// Why a socket cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// A message or frame is longer than allowed.
+    #[error("a message is too long")]
+    TooLong,
+    /// Frames that break RFC 6455, or text that is not UTF-8.
+    #[error("broken frames: {0}")]
+    Broken(String),
+    /// The connection is cut.
+    #[error("the connection is cut: {0}")]
+    Cut(String),
+}

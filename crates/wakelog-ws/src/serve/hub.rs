@@ -1,0 +1,204 @@
+//! The hub: all connections of a server on one log.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_core::Stream;
+use futures_sink::Sink;
+use wakelog::{Log, Position};
+
+use super::authorize::Authorize;
+use super::driver;
+use super::frame::{Frame, FrameError};
+use super::registry::{Client, Registry};
+use crate::protocol::{Limits, Reconnect};
+use crate::session::{Failure, SessionConfig};
+use crate::source::{EventSource, LogSource, Outgoing, SourceError};
+
+/// Serves a log to any number of connections. A clone is another handle of the same hub.
+pub struct Hub<S: EventSource = LogSource> {
+    pub(super) shared: Arc<Shared<S>>,
+}
+
+/// What the hub and its connections share.
+pub(super) struct Shared<S> {
+    pub(super) source: S,
+    pub(super) config: SessionConfig,
+    pub(super) authorize: Option<Arc<dyn Authorize>>,
+    pub(super) registry: Registry,
+    pub(super) stall: Duration,
+}
+
+/// Where an event came to stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Published {
+    /// Its offset.
+    pub offset: u64,
+    /// The position after it.
+    pub position: Position,
+}
+
+/// An event was not published, or it is not known whether it is durable.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.message)]
+pub struct EmitError(Failure);
+
+impl EmitError {
+    /// Whether the same event may succeed later.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        self.0.code.retry()
+    }
+}
+
+impl Hub<LogSource> {
+    /// A hub with default settings.
+    ///
+    /// # Errors
+    /// A log with [`SyncPolicy::Manual`](wakelog::SyncPolicy::Manual) is refused: clients are told durable events alone, and
+    /// nobody could say when that would be. So is a log that was opened read-only.
+    pub fn new(log: Log) -> Result<Self, SourceError> {
+        Ok(Self::builder(log)?.build())
+    }
+
+    /// A hub whose settings can be changed before it is built.
+    ///
+    /// # Errors
+    /// As [`Hub::new`].
+    pub fn builder(log: Log) -> Result<HubBuilder<LogSource>, SourceError> {
+        Ok(HubBuilder::over(LogSource::new(log)?))
+    }
+}
+
+impl<S: EventSource> Hub<S> {
+    /// Appends an event and resolves when it is durable, from when on clients can see it.
+    ///
+    /// # Errors
+    /// Says whether trying again makes sense. After an error the event may stand in the log all the same, if its sync has failed.
+    pub async fn emit(&self, event: Outgoing) -> Result<Published, EmitError> {
+        let source = &self.shared.source;
+        let offset = source.append(event).await.map_err(EmitError)?;
+        source.durable(offset).await.map_err(EmitError)?;
+        let position = Position { offset: offset + 1, ..source.end() };
+        Ok(Published { offset, position })
+    }
+
+    /// Who is connected, in the order in which they came. A connection is among them once it was welcomed.
+    #[must_use]
+    pub fn clients(&self) -> Vec<Client> {
+        self.shared.registry.clients(self.shared.source.end().offset)
+    }
+
+    /// Ends all connections, and those that are still to come, and resolves when none is left.
+    ///
+    /// Each is answered what it has published, and is asked to come back at a random moment within the window, so that a
+    /// restart does not bring all clients back at once.
+    pub async fn drain(&self, window: RangeInclusive<Duration>) {
+        let millis = |time: &Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.shared.registry.drain([millis(window.start()), millis(window.end())]).await;
+    }
+
+    /// Whether [`drain`](Self::drain) was called.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.shared.registry.is_draining()
+    }
+
+    /// What a client may do.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.shared.config.limits
+    }
+
+    /// Serves one connection until it ends. To be called within a tokio runtime with its timers on.
+    ///
+    /// The socket must have been upgraded with the subprotocol [`SUBPROTOCOL`](crate::protocol::SUBPROTOCOL). Its limits of
+    /// message size must not be below those of the hub.
+    pub async fn serve<F>(&self, socket: F)
+    where
+        F: Stream<Item = Result<Frame, FrameError>> + Sink<Frame, Error = FrameError> + Unpin,
+    {
+        driver::drive(Arc::clone(&self.shared), socket).await;
+    }
+}
+
+impl<S: EventSource> Clone for Hub<S> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<S: EventSource> fmt::Debug for Hub<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").field("config", &self.shared.config).finish_non_exhaustive()
+    }
+}
+
+/// Settings of a [`Hub`].
+pub struct HubBuilder<S: EventSource = LogSource> {
+    source: S,
+    config: SessionConfig,
+    authorize: Option<Arc<dyn Authorize>>,
+    stall: Duration,
+}
+
+impl<S: EventSource> HubBuilder<S> {
+    /// A hub over a source of one's own.
+    #[must_use]
+    pub fn over(source: S) -> Self {
+        let config = SessionConfig::default();
+        Self { source, config, authorize: None, stall: Duration::from_secs(30) }
+    }
+
+    /// What a client may do.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.config.limits = limits;
+        self
+    }
+
+    /// How often heartbeats are sent, 20 seconds by default; a client that is silent for two and a half is given up.
+    #[must_use]
+    pub fn heartbeat(mut self, every: Duration) -> Self {
+        self.config.heartbeat = every.max(Duration::from_millis(10));
+        self
+    }
+
+    /// The window in which clients come back after a cut: half a second to 30 seconds by default.
+    #[must_use]
+    pub fn reconnect(mut self, window: Reconnect) -> Self {
+        self.config.reconnect = window;
+        self
+    }
+
+    /// How long a client may leave what was sent to it in the socket: 30 seconds by default.
+    #[must_use]
+    pub fn stall(mut self, longest: Duration) -> Self {
+        self.stall = longest;
+        self
+    }
+
+    /// Asks the application who may do what. Without it, every client is believed: see [`Authorize`].
+    #[must_use]
+    pub fn authorize(mut self, hook: impl Authorize) -> Self {
+        self.authorize = Some(Arc::new(hook));
+        self
+    }
+
+    /// The hub.
+    #[must_use]
+    pub fn build(self) -> Hub<S> {
+        let Self { source, config, authorize, stall } = self;
+        let registry = Registry::default();
+        Hub { shared: Arc::new(Shared { source, config, authorize, registry, stall }) }
+    }
+}
+
+impl<S: EventSource> fmt::Debug for HubBuilder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HubBuilder").field("config", &self.config).finish_non_exhaustive()
+    }
+}

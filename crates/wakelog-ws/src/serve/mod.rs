@@ -1,0 +1,21 @@
+//! Connections at work: one driver over any socket and any source.
+//!
+//! All decisions are made in [`session`](crate::session); what is here moves bytes, waits and keeps time.
+
+mod authorize;
+#[cfg(feature = "axum")]
+mod axum;
+mod desk;
+mod driver;
+mod frame;
+mod hub;
+mod readers;
+mod registry;
+mod work;
+
+#[cfg(feature = "axum")]
+pub use axum::{CLIENT, browser_client};
+pub use authorize::{Authorize, Denied, HookFuture, Principal};
+pub use frame::{Frame, FrameError};
+pub use hub::{EmitError, Hub, HubBuilder, Published};
+pub use registry::Client;

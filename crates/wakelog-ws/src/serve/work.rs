@@ -1,0 +1,130 @@
+//! What a connection has under way: requests of the session as futures.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use wakelog::Position;
+
+use super::authorize::{Denied, Principal, believe};
+use super::hub::Shared;
+use super::registry::Connection;
+use crate::protocol::{EVERYONE, ErrorCode, Hello, Publish, check_consumer};
+use crate::session::{AppendKey, Failure, OpenFailure, Place, ReadAnswer, SubKey};
+use crate::source::{EventSource, Outgoing, ReaderSpec, SourceCursor, SourceReader};
+
+/// Something under way; it resolves to what came of it.
+pub(super) type Work<S> = Pin<Box<dyn Future<Output = Done<S>> + Send>>;
+
+/// What came of a piece of work.
+pub(super) enum Done<S: EventSource> {
+    Admitted(Result<Principal, Failure>),
+    /// None: a newer connection has the consumer.
+    Cursor(Option<Result<S::Cursor, Failure>>),
+    Opened(SubKey, Result<S::Reader, OpenFailure>),
+    Read(SubKey, S::Reader, ReadAnswer),
+    Appended(AppendKey, Result<u64, Failure>),
+    /// Everything up to the offset is durable.
+    Durable(u64, Result<(), Failure>),
+    Stored(S::Cursor, Result<Position, Failure>),
+}
+
+pub(super) fn admit<S: EventSource>(shared: Arc<Shared<S>>, hello: Hello) -> Work<S> {
+    Box::pin(async move {
+        let Some(hook) = &shared.authorize else { return Done::Admitted(Ok(believe(hello))) };
+        let answer = hook.hello(&hello).await.map_err(|Denied(text)| {
+            Failure::new(ErrorCode::Unauthorized, text)
+        });
+        // The hook's word is taken for who the client is, but not for what a name looks like.
+        let checked = answer.and_then(|principal| match &principal.consumer {
+            Some(name) => match check_consumer(name) {
+                Ok(()) => Ok(principal),
+                Err(error) => Err(Failure::new(ErrorCode::Internal, error.to_string())),
+            },
+            None => Ok(principal),
+        });
+        Done::Admitted(checked)
+    })
+}
+
+pub(super) fn load_cursor<S: EventSource>(
+    shared: Arc<Shared<S>>,
+    connection: Arc<Connection>,
+    consumer: String,
+) -> Work<S> {
+    // Claimed now, not when the future is first polled: the older connection is fenced at once.
+    let gate = shared.registry.claim(&consumer, &connection);
+    Box::pin(async move {
+        let _open_in_order = gate.lock().await;
+        if connection.is_fenced() {
+            return Done::Cursor(None);
+        }
+        Done::Cursor(Some(shared.source.open_cursor(consumer).await))
+    })
+}
+
+pub(super) fn open_reader<S: EventSource>(
+    shared: Arc<Shared<S>>,
+    principal: Arc<Principal>,
+    key: SubKey,
+    mut filters: Vec<String>,
+    place: Place,
+) -> Work<S> {
+    Box::pin(async move {
+        if let Some(hook) = &shared.authorize {
+            for filter in &filters {
+                if let Err(Denied(text)) = hook.subscribe(&principal, filter).await {
+                    let failure = Failure::new(ErrorCode::Forbidden, text);
+                    return Done::Opened(key, Err(OpenFailure::Failed(failure)));
+                }
+            }
+        }
+        filters.push(EVERYONE.to_owned());
+        let identities = principal.from.iter().chain(&principal.identities).cloned().collect();
+        let spec = ReaderSpec { filters, identities, place };
+        Done::Opened(key, shared.source.open_reader(spec).await)
+    })
+}
+
+pub(super) fn read<S: EventSource>(
+    key: SubKey,
+    mut reader: S::Reader,
+    max_events: u32,
+    max_bytes: u32,
+) -> Work<S> {
+    Box::pin(async move {
+        let answer = reader.read(max_events, max_bytes).await;
+        Done::Read(key, reader, answer)
+    })
+}
+
+pub(super) fn append<S: EventSource>(
+    shared: Arc<Shared<S>>,
+    principal: Arc<Principal>,
+    key: AppendKey,
+    event: Publish,
+) -> Work<S> {
+    Box::pin(async move {
+        if let Some(hook) = &shared.authorize {
+            for topic in &event.topics {
+                if let Err(Denied(text)) = hook.publish(&principal, topic).await {
+                    return Done::Appended(key, Err(Failure::new(ErrorCode::Forbidden, text)));
+                }
+            }
+        }
+        let Publish { id, topics, not_to, name, payload } = event;
+        let from = principal.from.clone();
+        let event = Outgoing { topics, not_to, name, id: Some(id), from, payload };
+        Done::Appended(key, shared.source.append(event).await)
+    })
+}
+
+pub(super) fn durable<S: EventSource>(shared: Arc<Shared<S>>, offset: u64) -> Work<S> {
+    Box::pin(async move { Done::Durable(offset, shared.source.durable(offset).await) })
+}
+
+pub(super) fn store<S: EventSource>(mut cursor: S::Cursor, position: Position) -> Work<S> {
+    Box::pin(async move {
+        let answer = cursor.store(position).await;
+        Done::Stored(cursor, answer)
+    })
+}

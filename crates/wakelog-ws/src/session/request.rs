@@ -1,0 +1,185 @@
+//! What a session asks of its driver, and what it is answered.
+
+use wakelog::{Gap, Position};
+
+use crate::protocol::{CloseCode, EncodedPage, ErrorCode, Hello, Publish, ResetReason, ServerMessage};
+
+/// Names one subscription of a connection for as long as the connection lives; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SubKey(pub(super) u64);
+
+/// Names one append of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AppendKey(pub(super) u64);
+
+/// Something that only the outside can do. Each is answered by one call of the session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Request {
+    /// Who is this? Answered by [`Session::handle_admitted`](super::Session::handle_admitted).
+    Admit(Hello),
+    /// Take over the cursor of a consumer, or make it. Answered by
+    /// [`Session::handle_cursor`](super::Session::handle_cursor).
+    LoadCursor {
+        /// Its name.
+        consumer: String,
+    },
+    /// Open a reader. Answered by [`Session::handle_opened`](super::Session::handle_opened).
+    OpenReader {
+        /// The subscription.
+        key: SubKey,
+        /// The client's filters; the topic of everyone is not among them.
+        filters: Vec<String>,
+        /// Where to begin.
+        place: Place,
+    },
+    /// Read one page. Answered by [`Session::handle_read`](super::Session::handle_read).
+    ReadPage {
+        /// The subscription.
+        key: SubKey,
+        /// At most so many events.
+        max_events: u32,
+        /// About so many bytes.
+        max_bytes: u32,
+    },
+    /// Wait until there is something to read. Answered by [`Session::handle_ready`](super::Session::handle_ready).
+    Wait {
+        /// The subscription.
+        key: SubKey,
+    },
+    /// Drop the reader of a subscription, and whatever is under way for it. Not answered.
+    CloseReader {
+        /// The subscription.
+        key: SubKey,
+    },
+    /// Append an event. Answered by [`Session::handle_appended`](super::Session::handle_appended) when it is durable.
+    Append {
+        /// The append.
+        key: AppendKey,
+        /// The event.
+        event: Publish,
+    },
+    /// Move the cursor forward. Answered by [`Session::handle_stored`](super::Session::handle_stored) when it is durable.
+    StoreCursor {
+        /// All before it is processed.
+        position: Position,
+    },
+}
+
+/// Where a reader begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Place {
+    /// At the first event there is.
+    Earliest,
+    /// Behind the last durable event.
+    Latest,
+    /// At an offset.
+    Offset(u64),
+    /// At a position.
+    Position(Position),
+}
+
+/// The answer to [`Request::Admit`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// The identity under which the session publishes.
+    pub from: Option<String>,
+    /// The consumer whose cursor the session has.
+    pub consumer: Option<String>,
+    /// The position after the last durable event.
+    pub end: Position,
+}
+
+/// The answer to [`Request::LoadCursor`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadedCursor {
+    /// It was made just now.
+    pub new: bool,
+    /// Where it stands.
+    pub position: Position,
+    /// What has to be told before reading goes on there.
+    pub gap: Option<Gap>,
+}
+
+/// The answer to [`Request::OpenReader`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// Where reading begins.
+    pub position: Position,
+    /// The durable end of the log.
+    pub end: u64,
+}
+
+/// Why a reader cannot be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OpenFailure {
+    /// The position is not of this log.
+    Reset {
+        /// What does not fit.
+        reason: ResetReason,
+        /// The position of the first event there is.
+        earliest: Position,
+        /// The position after the last durable event.
+        end: Position,
+    },
+    /// Anything else.
+    Failed(Failure),
+}
+
+/// The answer to [`Request::ReadPage`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReadAnswer {
+    /// Events, and where reading stands after them.
+    Page {
+        /// At least one event.
+        page: EncodedPage,
+        /// The position after the page.
+        position: Position,
+        /// More was waiting, as far as could be seen at once.
+        more: bool,
+    },
+    /// Nothing that matches is there.
+    CaughtUp {
+        /// The position up to which that is known.
+        position: Position,
+    },
+    /// A gap has to be told.
+    Gap {
+        /// The range and why.
+        gap: Gap,
+        /// Where reading goes on.
+        position: Position,
+    },
+    /// The log cannot be read.
+    Failed(Failure),
+}
+
+/// What the client is told of a failure. Details belong into the server's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The code.
+    pub code: ErrorCode,
+    /// For people.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure with a text for people.
+    #[must_use]
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+/// What a session wants to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Transmit {
+    /// A message.
+    Message(ServerMessage),
+    /// The last thing: close the connection.
+    Close(CloseCode),
+}

@@ -1,0 +1,97 @@
+//! One subscription: its credit, its place, and whether it has caught up.
+
+use wakelog::{Gap, Position};
+
+use super::request::SubKey;
+use crate::protocol::Grant;
+
+/// What a subscription is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doing {
+    /// Its reader is being opened.
+    Opening,
+    /// There may be something to read.
+    Ready,
+    /// A page is being read.
+    Reading,
+    /// Everything was read; the driver watches for more.
+    Waiting,
+}
+
+#[derive(Debug)]
+pub(super) struct Subscription {
+    pub(super) key: SubKey,
+    pub(super) name: String,
+    pub(super) doing: Doing,
+    /// A gap of the stored cursor, told right after `subscribed`.
+    pub(super) kept_gap: Option<Gap>,
+    /// Where reading stands; none until the reader is open.
+    pub(super) at: Option<Position>,
+    /// What the client was last told of it.
+    pub(super) told: Option<Position>,
+    pub(super) live: bool,
+    events: u64,
+    /// Below zero after a page that took more than there was.
+    bytes: i64,
+    cap: Grant,
+}
+
+/// What a page may hold at most.
+pub(super) struct Allowance {
+    pub(super) events: u32,
+    pub(super) bytes: u32,
+}
+
+impl Subscription {
+    pub(super) fn new(key: SubKey, name: String, cap: Grant, credit: Grant) -> Self {
+        let mut subscription = Self {
+            key,
+            name,
+            doing: Doing::Opening,
+            kept_gap: None,
+            at: None,
+            told: None,
+            live: false,
+            events: 0,
+            bytes: 0,
+            cap,
+        };
+        subscription.add(credit);
+        subscription
+    }
+
+    /// Adds credit, up to the cap.
+    pub(super) fn add(&mut self, credit: Grant) {
+        let events = self.events.saturating_add(u64::from(credit.events));
+        self.events = events.min(u64::from(self.cap.events));
+        let bytes = self.bytes.saturating_add(i64::from(credit.bytes));
+        self.bytes = bytes.min(i64::from(self.cap.bytes));
+    }
+
+    /// Takes from the credit what a page has used.
+    pub(super) fn take(&mut self, events: u32, bytes: u64) {
+        self.events = self.events.saturating_sub(u64::from(events));
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    /// How large the next page may be; none without credit.
+    pub(super) fn allowance(&self, page: Grant) -> Option<Allowance> {
+        if self.events == 0 || self.bytes <= 0 {
+            return None;
+        }
+        let events = u32::try_from(self.events).unwrap_or(u32::MAX).min(page.events);
+        let bytes = u32::try_from(self.bytes).unwrap_or(u32::MAX).min(page.bytes);
+        Some(Allowance { events, bytes })
+    }
+
+    /// The position, if it is one that the client has not been told.
+    pub(super) fn untold(&mut self) -> Option<Position> {
+        let at = self.at?;
+        if self.told == Some(at) {
+            return None;
+        }
+        self.told = Some(at);
+        Some(at)
+    }
+}

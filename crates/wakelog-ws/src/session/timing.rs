@@ -1,0 +1,86 @@
+//! Heartbeats, deadlines and the orderly end.
+
+use std::time::{Duration, Instant};
+
+use super::{Session, State};
+use crate::protocol::{CloseCode, ServerMessage};
+
+/// How long a session that is being drained waits for what it has accepted.
+const DRAIN: Duration = Duration::from_secs(5);
+
+impl Session {
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self.state {
+            State::AwaitHello(deadline) | State::Draining(deadline) => Some(deadline),
+            State::Admitting | State::LoadingCursor(_) => Some(self.silence()),
+            State::Open => Some(self.next_beat.min(self.silence())),
+            State::Closed => None,
+        }
+    }
+
+    /// Does what is due at `now`. Tell the positions of waiting readers before, so that a heartbeat can carry them.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        match self.state {
+            State::AwaitHello(deadline) if now >= deadline => self.close(CloseCode::Silent),
+            State::Admitting | State::LoadingCursor(_) if now >= self.silence() => {
+                self.close(CloseCode::Internal);
+            }
+            State::Draining(deadline) if now >= deadline => self.close(CloseCode::Restart),
+            State::Open => self.beat(now),
+            _ => {}
+        }
+    }
+
+    /// Announces the end: `bye`, then answers for what was accepted, then the close.
+    ///
+    /// The client is asked to come back at a random moment of `window`, in milliseconds.
+    pub fn handle_drain(&mut self, now: Instant, window: [u64; 2]) {
+        match self.state {
+            State::Closed | State::Draining(_) => return,
+            State::AwaitHello(_) | State::Admitting | State::LoadingCursor(_) => {
+                self.send(ServerMessage::Bye { window });
+                self.close(CloseCode::Restart);
+                return;
+            }
+            State::Open => {}
+        }
+        self.state = State::Draining(now + DRAIN);
+        self.send(ServerMessage::Bye { window });
+        self.end_drain();
+    }
+
+    /// Closes a draining session once all that it accepted is answered.
+    pub(super) fn end_drain(&mut self) {
+        let storing = self.cursor.as_ref().is_some_and(|cursor| cursor.storing);
+        if matches!(self.state, State::Draining(_)) && self.appends.is_empty() && !storing {
+            self.close(CloseCode::Restart);
+        }
+    }
+
+    fn beat(&mut self, now: Instant) {
+        // A client that we do not listen to cannot be blamed for being silent.
+        if !self.wants_input() {
+            self.heard = now;
+        }
+        if now >= self.silence() {
+            self.close(CloseCode::Silent);
+            return;
+        }
+        if now < self.next_beat {
+            return;
+        }
+        self.next_beat = now + self.config.heartbeat;
+        let positions = self.subscriptions.iter_mut().filter_map(|sub| {
+            let position = sub.untold()?;
+            Some((sub.name.clone(), position))
+        });
+        let positions = positions.collect();
+        self.send(ServerMessage::Heartbeat { positions });
+    }
+
+    fn silence(&self) -> Instant {
+        self.heard + self.config.heartbeat * 5 / 2
+    }
+}

@@ -1,0 +1,170 @@
+//! Where events come from and go to: the seam between connections and a log.
+//!
+//! Everything that a source hands out is durable: the position of its [`end`](EventSource::end), each event that its readers
+//! deliver, and each place to which a cursor was stored. A source that delivers what a crash may take back breaks the
+//! protocol.
+
+mod log;
+
+use std::future::Future;
+use std::task::{Context, Poll};
+
+use wakelog::Position;
+
+use crate::protocol::Payload;
+use crate::session::{Failure, LoadedCursor, OpenFailure, Place, ReadAnswer};
+
+pub use log::{LogCursor, LogReader, LogSource, SourceError};
+
+/// An ordered log of events that connections read from and append to.
+///
+/// Dropping a future of a source gives up the answer; what was begun may still happen.
+pub trait EventSource: Send + Sync + 'static {
+    /// A place in the log that moves while it reads.
+    type Reader: SourceReader;
+    /// The durable place of one consumer.
+    type Cursor: SourceCursor;
+
+    /// The position after the last durable event.
+    fn end(&self) -> Position;
+
+    /// Opens a reader.
+    fn open_reader(
+        &self,
+        spec: ReaderSpec,
+    ) -> impl Future<Output = Result<Self::Reader, OpenFailure>> + Send;
+
+    /// Takes over the cursor of a consumer from whoever had it, or makes it at the end of the log.
+    ///
+    /// When this resolves, the cursor is on disk.
+    fn open_cursor(
+        &self,
+        consumer: String,
+    ) -> impl Future<Output = Result<Self::Cursor, Failure>> + Send;
+
+    /// Appends an event and says its offset; it need not be durable yet.
+    fn append(&self, event: Outgoing) -> impl Future<Output = Result<u64, Failure>> + Send;
+
+    /// Resolves when the event at the offset and all before it are durable.
+    fn durable(&self, offset: u64) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// Reads events in order.
+pub trait SourceReader: Send + 'static {
+    /// Where reading stands, over events that do not match too.
+    fn position(&mut self) -> Position;
+
+    /// Reads one page of about so many bytes and at most so many events, at least one of each.
+    fn read(
+        &mut self,
+        max_events: u32,
+        max_bytes: u32,
+    ) -> impl Future<Output = ReadAnswer> + Send;
+
+    /// Ready when reading again may find something: an event, a gap, or the end of the log's life.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+/// The durable place of one consumer.
+pub trait SourceCursor: Send + 'static {
+    /// What was found when it was opened.
+    fn loaded(&self) -> LoadedCursor;
+
+    /// Moves forward and says where the cursor stands then; resolves when that is on disk.
+    ///
+    /// A position below the cursor changes nothing.
+    fn store(
+        &mut self,
+        position: Position,
+    ) -> impl Future<Output = Result<Position, Failure>> + Send;
+}
+
+/// What a reader reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReaderSpec {
+    /// The filters.
+    pub filters: Vec<String>,
+    /// Names of the consumer: events that are not to one of them are left out.
+    pub identities: Vec<String>,
+    /// Where to begin.
+    pub place: Place,
+}
+
+/// An event on its way into the log.
+///
+/// ```
+/// use wakelog_ws::{Outgoing, Payload};
+///
+/// let event = Outgoing::to("room.42", Payload::text("hello")).also_to("room.43").not_to("alice");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    pub(crate) topics: Vec<String>,
+    pub(crate) not_to: Vec<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) id: Option<String>,
+    pub(crate) from: Option<String>,
+    pub(crate) payload: Payload,
+}
+
+impl Outgoing {
+    /// An event to all who hear the topic.
+    #[must_use]
+    pub fn to(topic: impl Into<String>, payload: Payload) -> Self {
+        let topics = vec![topic.into()];
+        Self { topics, not_to: Vec::new(), name: None, id: None, from: None, payload }
+    }
+
+    /// An event to every session of every hub on the log.
+    #[must_use]
+    pub fn to_everyone(payload: Payload) -> Self {
+        Self::to(crate::protocol::EVERYONE, payload)
+    }
+
+    /// Also to those who hear this topic; each gets the event once.
+    #[must_use]
+    pub fn also_to(mut self, topic: impl Into<String>) -> Self {
+        self.topics.push(topic.into());
+        self
+    }
+
+    /// Not to the sessions that have this identity.
+    #[must_use]
+    pub fn not_to(mut self, identity: impl Into<String>) -> Self {
+        self.not_to.push(identity.into());
+        self
+    }
+
+    /// What kind of event it is.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// An id that stays the same when the event is sent again.
+    #[must_use]
+    pub fn id(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    /// Who sends it.
+    #[must_use]
+    pub fn from(mut self, from: impl Into<String>) -> Self {
+        self.from = Some(from.into());
+        self
+    }
+
+    /// The topics, at least one.
+    #[must_use]
+    pub fn topics(&self) -> &[String] {
+        &self.topics
+    }
+
+    /// The payload.
+    #[must_use]
+    pub const fn payload(&self) -> &Payload {
+        &self.payload
+    }
+}

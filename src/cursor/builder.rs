@@ -1,0 +1,162 @@
+//! Opening a cursor.
+
+use super::Cursor;
+use crate::cursor_file::{CursorFile, SlotHandle};
+use crate::error::{CursorError, ReadError};
+use crate::history::Verdict;
+use crate::options::{Opened, ReadLevel, Start};
+use crate::reader::{Reading, Wish};
+use crate::store::{Shared, Store};
+use crate::types::{FilterSet, check_name};
+use std::sync::Arc;
+
+/// Says what a [`Cursor`] shall read. Made by [`Log::cursor`](crate::Log::cursor).
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `open`"]
+pub struct CursorBuilder {
+    store: Arc<Store>,
+    name: String,
+    wish: Wish,
+    refilter: bool,
+}
+
+impl CursorBuilder {
+    pub(crate) fn new(store: Arc<Store>, name: String) -> Self {
+        Self { store, name, wish: Wish::new(Start::Latest), refilter: false }
+    }
+
+    /// Adds filters: topics, with `*` for one token and `>` for the rest. They are stored with the cursor; a cursor
+    /// that is known is opened with the same ones or without any, which means those stored. A new one without any
+    /// reads every topic but those that begin with `$`.
+    pub fn topics<S: Into<String>>(mut self, filters: impl IntoIterator<Item = S>) -> Self {
+        self.wish.add_filters(filters);
+        self
+    }
+
+    /// Adds identities: events that are *not to* one of them are not read. Without any, they are the filters that
+    /// have no wildcard. They are stored with the filters.
+    pub fn identities<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.wish.add_identities(names);
+        self
+    }
+
+    /// Where a *new* cursor begins; [`Start::Latest`] if not said. A known one goes on where it was.
+    pub fn start(mut self, start: Start) -> Self {
+        self.wish.start = start;
+        self
+    }
+
+    /// Which events count; [`ReadLevel::Visible`] if not said. Not stored.
+    pub fn level(mut self, level: ReadLevel) -> Self {
+        self.wish.level = level;
+        self
+    }
+
+    /// Stores the filters and identities given here in place of those that a known cursor has. Its place stays.
+    pub fn refilter(mut self) -> Self {
+        self.refilter = true;
+        self
+    }
+
+    /// Opens the cursor, and fences an older handle of the same name.
+    ///
+    /// # Errors
+    /// [`CursorError::Name`] and [`CursorError::Filter`] for what was given; [`CursorError::FilterDiffers`] when the
+    /// cursor is stored with others; [`CursorError::Corrupt`] when its slot is damaged; [`CursorError::TooMany`];
+    /// [`CursorError::Offset`] and [`CursorError::Reset`] for the start of a new one.
+    pub fn open(self) -> Result<Cursor, CursorError> {
+        check_name(&self.name).map_err(CursorError::Name)?;
+        let shared = Arc::clone(self.store.shared());
+        let cursors = shared.cursors.as_ref().ok_or(CursorError::ReadOnly)?;
+        if shared.marks.closed() {
+            return Err(CursorError::Closed);
+        }
+        // One at a time: two threads may open the same new name.
+        let _naming = shared.fences.naming();
+        let found = cursors.find(&self.name).map_err(CursorError::Corrupt)?;
+        let (slot, filters, opened, kept) = match found {
+            Some(slot) => {
+                let filters = self.filters_of_known(&shared, cursors, &slot)?;
+                (slot, filters, Opened::Resumed, None)
+            }
+            None => {
+                let filters = self.wish.filter_set()?;
+                let (start, kept) = self.start_of_new(&shared)?;
+                let slot = self.create(&shared, cursors, &filters, start)?;
+                (slot, filters, Opened::New, kept)
+            }
+        };
+        if let Some(to) = kept {
+            slot.keep(to);
+        }
+        let fence = shared.fences.take_over(slot.number());
+        let start = Start::Offset(slot.acked());
+        let store = Arc::clone(&self.store);
+        let reading = Reading::new(store, filters, self.wish.level, start);
+        let reading = reading.map_err(|error| self.reading_failed(error))?;
+        Ok(Cursor::new(reading, slot, fence, opened))
+    }
+
+    fn filters_of_known(
+        &self,
+        shared: &Shared,
+        cursors: &CursorFile,
+        slot: &SlotHandle,
+    ) -> Result<FilterSet, CursorError> {
+        let stored = slot.definition().map_err(|error| self.io(shared, error))?;
+        let stored_set = FilterSet::new(&stored.filters, stored.identities.as_deref())?;
+        if self.wish.filters.is_none() && self.wish.identities.is_none() && !self.refilter {
+            return Ok(stored_set);
+        }
+        let given = self.wish.filter_set()?;
+        if given == stored_set {
+            return Ok(given);
+        }
+        if !self.refilter {
+            return Err(CursorError::FilterDiffers { stored: stored.filters });
+        }
+        cursors.redefine(slot, &self.name, &given).map_err(|error| self.io(shared, error))?;
+        Ok(given)
+    }
+
+    /// The offset at which a new cursor begins, and the end of a gap that it must be told first.
+    fn start_of_new(&self, shared: &Shared) -> Result<(u64, Option<u64>), CursorError> {
+        let next = shared.marks.next();
+        match self.wish.start {
+            Start::Earliest => Ok((shared.marks.first(), None)),
+            Start::Latest => Ok((shared.marks.limit(self.wish.level), None)),
+            Start::Offset(asked) if asked > next => Err(CursorError::Offset { asked, next }),
+            Start::Offset(asked) => Ok((asked, None)),
+            Start::Position(position) => match shared.judge(&position) {
+                Verdict::Valid => Ok((position.offset, None)),
+                Verdict::Diverged(gap) => Ok((gap.from, Some(gap.to))),
+                Verdict::Reset => Err(CursorError::Reset),
+            },
+        }
+    }
+
+    fn create(
+        &self,
+        shared: &Shared,
+        cursors: &CursorFile,
+        filters: &FilterSet,
+        start: u64,
+    ) -> Result<SlotHandle, CursorError> {
+        let slot = cursors.create(&self.name, filters, start)?;
+        shared.wake_sync();
+        Ok(slot)
+    }
+
+    fn io(&self, shared: &Shared, error: std::io::Error) -> CursorError {
+        CursorError::from_io(shared.dir.path(), "read or write a cursor", error)
+    }
+
+    fn reading_failed(&self, error: ReadError) -> CursorError {
+        match error {
+            ReadError::Offset { asked, next } => CursorError::Offset { asked, next },
+            ReadError::Filter(error) => CursorError::Filter(error),
+            ReadError::Io(failure) => CursorError::Io(failure),
+            _ => CursorError::Reset,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Fields in byte records, and the checksum over them.
+
+use crate::types::LogId;
+
+/// Bytes of a sector: what stands twice stands in two of them.
+pub(super) const SECTOR: usize = 512;
+
+/// The `N` bytes at `at`.
+///
+/// # Panics
+/// When the record ends before them. The callers hand records of a length they have checked.
+#[inline]
+pub(super) fn array<const N: usize>(record: &[u8], at: usize) -> [u8; N] {
+    let mut field = [0; N];
+    field.copy_from_slice(&record[at..at + N]);
+    field
+}
+
+#[inline]
+pub(super) fn u16_at(record: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes(array(record, at))
+}
+
+#[inline]
+pub(super) fn u32_at(record: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(array(record, at))
+}
+
+#[inline]
+pub(super) fn u64_at(record: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(array(record, at))
+}
+
+/// Stores the bytes of one field.
+///
+/// # Panics
+/// When the record ends before them; the places are constants.
+#[inline]
+pub(super) fn put<const N: usize>(record: &mut [u8], at: usize, field: [u8; N]) {
+    record[at..at + N].copy_from_slice(&field);
+}
+
+/// CRC-32 (IEEE 802.3) of the bytes.
+#[inline]
+pub(super) fn crc(bytes: &[u8]) -> u32 {
+    crc_after(0, bytes)
+}
+
+/// The checksum of `bytes` behind others whose checksum is `before`.
+#[inline]
+pub(super) fn crc_after(before: u32, bytes: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new_with_initial(before);
+    hasher.update(bytes);
+    hasher.finalize()
+}
+
+/// The checksum of the log id and then the bytes, so that a record does not verify in another log.
+#[inline]
+pub(super) fn crc_in_log(log: LogId, bytes: &[u8]) -> u32 {
+    crc_after(crc(&log.0), bytes)
+}
+
+/// The record at the beginning of each of the first two sectors, as far as they are there.
+pub(super) fn copies<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = &[u8; N]> {
+    [0, SECTOR]
+        .into_iter()
+        .filter_map(|at| bytes.get(at..at + N)?.try_into().ok())
+}

@@ -1,0 +1,186 @@
+//! A frame on its way into a segment: encoded outside the append lock, sealed inside.
+
+use super::bytes::put;
+use super::frame::{
+    self, CHECKSUM_AT, COUNT_AT, Context, FRAME_HEADER, FrameKind, KIND_AT, LENGTH_AT, OFFSET_AT,
+    Skip, TIME_AT, body_crc,
+};
+use super::record::{self, Measure};
+use crate::error::AppendError;
+use crate::options::Options;
+use crate::types::{Epoch, NewEvent, to_u64, to_usize};
+
+/// A buffer that has grown beyond this is not kept for the next frame.
+const KEPT_BYTES: usize = 256 << 10;
+
+/// How large events and frames may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Payload, audience and attributes of one event, in bytes.
+    pub(crate) event_bytes: u32,
+    /// A whole frame, in bytes.
+    pub(crate) frame_bytes: u32,
+    /// Events in one batch.
+    pub(crate) batch_events: u32,
+}
+
+impl Limits {
+    pub(crate) fn new(options: &Options) -> Limits {
+        Limits {
+            event_bytes: options.event_limit(),
+            frame_bytes: options.frame_limit(),
+            batch_events: options.max_batch_events_value(),
+        }
+    }
+}
+
+/// One frame, in memory that is used again for the next one.
+///
+/// Encoding writes all that is known before the offset is assigned and computes its checksum.
+/// [`FrameBuffer::seal`] adds offset, time and context; it can be done again with others.
+#[derive(Debug, Default)]
+pub(crate) struct FrameBuffer {
+    /// Empty as long as nothing was encoded.
+    bytes: Vec<u8>,
+    body_crc: u32,
+    length: u32,
+    count: u32,
+}
+
+impl FrameBuffer {
+    pub(crate) fn new() -> FrameBuffer {
+        FrameBuffer::default()
+    }
+
+    /// Encodes a frame of one event.
+    pub(crate) fn event(
+        &mut self,
+        event: &NewEvent<'_>,
+        limits: &Limits,
+    ) -> Result<(), AppendError> {
+        self.begin();
+        let measure = Measure::of(event, limits.event_bytes)?;
+        self.room_for(&measure, limits)?;
+        self.bytes.resize(FRAME_HEADER, 0);
+        record::encode(event, &measure, &mut self.bytes);
+        self.finish(FrameKind::Event, 1);
+        Ok(())
+    }
+
+    /// Encodes a frame of several events. On an error the events behind the one at fault are not
+    /// taken from the iterator.
+    pub(crate) fn batch<'e>(
+        &mut self,
+        events: impl IntoIterator<Item = NewEvent<'e>>,
+        limits: &Limits,
+    ) -> Result<(), AppendError> {
+        self.begin();
+        self.bytes.resize(FRAME_HEADER, 0);
+        let encoded = self.encode_all(events, limits);
+        match encoded {
+            Ok(count) => self.finish(FrameKind::Batch, count),
+            Err(_) => self.bytes.clear(),
+        }
+        encoded.map(|_| ())
+    }
+
+    fn encode_all<'e>(
+        &mut self,
+        events: impl IntoIterator<Item = NewEvent<'e>>,
+        limits: &Limits,
+    ) -> Result<u32, AppendError> {
+        let mut count = 0;
+        for event in events {
+            if count == limits.batch_events {
+                return Err(AppendError::TooMany {
+                    limit: limits.batch_events,
+                });
+            }
+            let measure = Measure::of(&event, limits.event_bytes)?;
+            self.room_for(&measure, limits)?;
+            record::encode(&event, &measure, &mut self.bytes);
+            count += 1;
+        }
+        if count == 0 {
+            Err(AppendError::EmptyBatch)
+        } else {
+            Ok(count)
+        }
+    }
+
+    /// Encodes the frame that begins an epoch. It is to be sealed under that epoch's context.
+    pub(crate) fn epoch(&mut self, epoch: Epoch, began: u64) {
+        self.control(FrameKind::Epoch, &frame::epoch_body(epoch, began));
+    }
+
+    /// Encodes a frame that skips offsets.
+    pub(crate) fn skip(&mut self, skip: Skip) {
+        self.control(FrameKind::Skip, &frame::skip_body(skip));
+    }
+
+    fn control(&mut self, kind: FrameKind, body: &[u8]) {
+        self.begin();
+        self.bytes.resize(FRAME_HEADER, 0);
+        self.bytes.extend_from_slice(body);
+        self.finish(kind, 0);
+    }
+
+    fn begin(&mut self) {
+        self.bytes.clear();
+        if self.bytes.capacity() > KEPT_BYTES {
+            self.bytes = Vec::new();
+        }
+    }
+
+    /// Checks that one more record keeps the frame within its limit.
+    fn room_for(&mut self, measure: &Measure, limits: &Limits) -> Result<(), AppendError> {
+        let bytes = self.bytes.len().max(FRAME_HEADER) + measure.record();
+        if bytes > to_usize(limits.frame_bytes) {
+            let limit = limits.frame_bytes.into();
+            return Err(AppendError::TooLarge {
+                bytes: to_u64(bytes),
+                limit,
+            });
+        }
+        self.bytes.reserve(bytes - self.bytes.len());
+        Ok(())
+    }
+
+    fn finish(&mut self, kind: FrameKind, count: u32) {
+        // The length was compared with the limit of a frame, which has 32 bits.
+        self.length = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
+        self.count = count;
+        put(&mut self.bytes, LENGTH_AT, self.length.to_le_bytes());
+        put(&mut self.bytes, COUNT_AT, count.to_le_bytes());
+        put(&mut self.bytes, KIND_AT, [kind.code()]);
+        self.body_crc = body_crc(&self.bytes);
+    }
+
+    /// How many events the frame has.
+    #[inline]
+    pub(crate) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Bytes of the frame, without padding.
+    #[inline]
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Gives the frame its place and returns all of it, without padding.
+    ///
+    /// # Panics
+    /// When nothing was encoded since the last error.
+    #[inline]
+    pub(crate) fn seal(&mut self, offset: u64, time: u64, context: Context) -> &[u8] {
+        let checksum = frame::finish(self.body_crc, offset, time, self.length, context);
+        let Some(header) = self.bytes.first_chunk_mut::<FRAME_HEADER>() else {
+            panic!("nothing was encoded to be sealed");
+        };
+        put(header, CHECKSUM_AT, checksum.to_le_bytes());
+        put(header, OFFSET_AT, offset.to_le_bytes());
+        put(header, TIME_AT, time.to_le_bytes());
+        &self.bytes
+    }
+}

@@ -1,0 +1,329 @@
+//! Records: one event in a frame.
+
+use super::bytes::{u16_at, u32_at};
+use crate::error::AppendError;
+use crate::types::{
+    MAX_NOT_TO, MAX_TOPICS, NewEvent, USER_TAGS, check_name, check_topic, to_u64, to_usize,
+};
+
+const PAYLOAD_AT: usize = 0;
+const ATTRIBUTES_AT: usize = PAYLOAD_AT + 4;
+const AUDIENCE_AT: usize = ATTRIBUTES_AT + 2;
+/// Bytes of a record's header.
+pub(super) const RECORD_HEADER: usize = AUDIENCE_AT + 2;
+/// The two counts that an audience begins with.
+const COUNTS: usize = 2;
+/// The shortest record: one topic of one byte.
+pub(super) const LEAST_RECORD: usize = RECORD_HEADER + COUNTS + 1 + 1;
+const _: () = assert!(RECORD_HEADER == 8 && LEAST_RECORD == 12);
+
+/// The longest attributes: their length has two bytes.
+const MAX_ATTRIBUTES: usize = 65_535;
+/// Tag and length of an attribute.
+const ATTRIBUTE_HEADER: usize = 1 + 2;
+
+/// Name, id and from.
+const TEXT_TAGS: [u8; 3] = [NAME, ID, FROM];
+const NAME: u8 = 1;
+const ID: u8 = 2;
+const FROM: u8 = 3;
+
+/// How long the parts of a record are, and that they may stand in one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Measure {
+    audience: u16,
+    attributes: u16,
+    payload: u32,
+}
+
+impl Measure {
+    /// Checks an event and measures its record.
+    pub(super) fn of(event: &NewEvent<'_>, limit: u32) -> Result<Measure, AppendError> {
+        let audience = audience_bytes(event)?;
+        let attributes = attribute_bytes(event)?;
+        let bytes = audience + attributes + event.payload().len();
+        let too_large = || AppendError::TooLarge {
+            bytes: to_u64(bytes),
+            limit: limit.into(),
+        };
+        if bytes > to_usize(limit) {
+            return Err(too_large());
+        }
+        Ok(Measure {
+            // An audience of 32 names of 255 bytes fits, and the attributes were compared.
+            audience: u16::try_from(audience).map_err(|_| too_large())?,
+            attributes: u16::try_from(attributes).map_err(|_| too_large())?,
+            payload: u32::try_from(event.payload().len()).map_err(|_| too_large())?,
+        })
+    }
+
+    /// Bytes of the record.
+    pub(super) fn record(&self) -> usize {
+        let parts = usize::from(self.audience) + usize::from(self.attributes);
+        RECORD_HEADER + parts + to_usize(self.payload)
+    }
+}
+
+fn audience_bytes(event: &NewEvent<'_>) -> Result<usize, AppendError> {
+    let mut bytes = COUNTS;
+    let mut topics = 0;
+    for topic in event.topics() {
+        check_topic(topic)?;
+        bytes += 1 + topic.len();
+        topics += 1;
+    }
+    let not_to = event.not_to_all();
+    for (what, count, limit) in [
+        ("topics", topics, MAX_TOPICS),
+        ("identities", not_to.len(), MAX_NOT_TO),
+    ] {
+        if count > limit {
+            return Err(AppendError::Audience { what, count, limit });
+        }
+    }
+    for identity in not_to {
+        check_name(identity)?;
+        bytes += 1 + identity.len();
+    }
+    Ok(bytes)
+}
+
+fn attribute_bytes(event: &NewEvent<'_>) -> Result<usize, AppendError> {
+    if event.is_plain() {
+        return Ok(0);
+    }
+    let texts = event.texts().into_iter().flatten().map(str::len);
+    let mut bytes: usize = texts.map(|length| ATTRIBUTE_HEADER + length).sum();
+    for (tag, value) in event.attributes() {
+        if !USER_TAGS.contains(tag) {
+            return Err(AppendError::ReservedTag { tag: *tag });
+        }
+        bytes += ATTRIBUTE_HEADER + value.len();
+    }
+    if bytes > MAX_ATTRIBUTES {
+        return Err(AppendError::Attributes {
+            bytes,
+            limit: MAX_ATTRIBUTES,
+        });
+    }
+    Ok(bytes)
+}
+
+/// Writes the record of an event that was measured.
+pub(super) fn encode(event: &NewEvent<'_>, measure: &Measure, out: &mut Vec<u8>) {
+    out.extend_from_slice(&measure.payload.to_le_bytes());
+    out.extend_from_slice(&measure.attributes.to_le_bytes());
+    out.extend_from_slice(&measure.audience.to_le_bytes());
+    let topics = event.topics();
+    let not_to = event.not_to_all();
+    out.extend_from_slice(&[low_byte(topics.clone().count()), low_byte(not_to.len())]);
+    for name in topics.chain(not_to.iter().copied()) {
+        out.push(low_byte(name.len()));
+        out.extend_from_slice(name.as_bytes());
+    }
+    if !event.is_plain() {
+        encode_attributes(event, out);
+    }
+    out.extend_from_slice(event.payload());
+}
+
+fn encode_attributes(event: &NewEvent<'_>, out: &mut Vec<u8>) {
+    let texts = TEXT_TAGS.into_iter().zip(event.texts());
+    let texts = texts.filter_map(|(tag, text)| Some((tag, text?.as_bytes())));
+    for (tag, value) in texts.chain(event.attributes().iter().copied()) {
+        // The sum of all lengths was compared with 65,535 when the event was measured.
+        let length = u16::try_from(value.len()).unwrap_or(u16::MAX);
+        out.push(tag);
+        out.extend_from_slice(&length.to_le_bytes());
+        out.extend_from_slice(value);
+    }
+}
+
+/// A count or length that was compared with a bound of at most 255 when the event was measured.
+fn low_byte(value: usize) -> u8 {
+    u8::try_from(value).unwrap_or(u8::MAX)
+}
+
+/// A record in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RecordRef<'a> {
+    first_topic: &'a str,
+    more_topics: Names<'a>,
+    not_to: Names<'a>,
+    attributes: &'a [u8],
+    payload: &'a [u8],
+}
+
+impl<'a> RecordRef<'a> {
+    /// The record that these bytes begin with, and its length in bytes. All of its structure is
+    /// checked here: lengths, counts, that texts are UTF-8 and that no tag stands twice.
+    #[inline]
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<(RecordRef<'a>, usize)> {
+        let header: &[u8; RECORD_HEADER] = bytes.first_chunk()?;
+        let audience = usize::from(u16_at(header, AUDIENCE_AT));
+        let attributes = usize::from(u16_at(header, ATTRIBUTES_AT));
+        let payload = to_usize(u32_at(header, PAYLOAD_AT));
+
+        let (audience, rest) = bytes[RECORD_HEADER..].split_at_checked(audience)?;
+        let (attributes, rest) = rest.split_at_checked(attributes)?;
+        let payload = rest.get(..payload)?;
+        let (first_topic, more_topics, not_to) = parse_audience(audience)?;
+        if !attributes.is_empty() {
+            check_attributes(attributes)?;
+        }
+        let length = RECORD_HEADER + audience.len() + attributes.len() + payload.len();
+        Some((
+            RecordRef {
+                first_topic,
+                more_topics,
+                not_to,
+                attributes,
+                payload,
+            },
+            length,
+        ))
+    }
+
+    /// The topics it is to, at least one.
+    #[inline]
+    pub(crate) fn topics(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
+        std::iter::once(self.first_topic).chain(self.more_topics)
+    }
+
+    /// The identities it is not to.
+    #[inline]
+    pub(crate) fn not_to(&self) -> Names<'a> {
+        self.not_to
+    }
+
+    pub(crate) fn name(&self) -> Option<&'a str> {
+        self.text(NAME)
+    }
+
+    pub(crate) fn id(&self) -> Option<&'a str> {
+        self.text(ID)
+    }
+
+    pub(crate) fn from(&self) -> Option<&'a str> {
+        self.text(FROM)
+    }
+
+    /// The bytes under a tag of any kind.
+    pub(crate) fn attribute(&self, tag: u8) -> Option<&'a [u8]> {
+        self.attributes()
+            .find(|(other, _)| *other == tag)
+            .map(|(_, value)| value)
+    }
+
+    /// All attributes, those of the log and unknown ones too, in the order of the record.
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = (u8, &'a [u8])> + Clone + use<'a> {
+        let mut rest = self.attributes;
+        std::iter::from_fn(move || take_attribute(&mut rest))
+    }
+
+    #[inline]
+    pub(crate) fn payload(&self) -> &'a [u8] {
+        self.payload
+    }
+
+    fn text(&self, tag: u8) -> Option<&'a str> {
+        self.attribute(tag)
+            .and_then(|value| std::str::from_utf8(value).ok())
+    }
+}
+
+/// Names in a record, one after the other. That they are whole and UTF-8 was checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Names<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Names<'a> {
+    type Item = &'a str;
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a str> {
+        take_name(&mut self.rest)
+    }
+}
+
+/// The records of a frame with events, in order; ends early at bytes that are no record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Records<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Records<'a> {
+    /// The records in the body of a frame.
+    pub(crate) fn new(body: &'a [u8]) -> Records<'a> {
+        Records { rest: body }
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = RecordRef<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<RecordRef<'a>> {
+        let (record, length) = RecordRef::parse(self.rest)?;
+        self.rest = &self.rest[length..];
+        Some(record)
+    }
+}
+
+#[inline]
+fn parse_audience(bytes: &[u8]) -> Option<(&str, Names<'_>, Names<'_>)> {
+    let (&[topics, not_to], mut rest) = bytes.split_first_chunk()?;
+    let within = (1..=MAX_TOPICS).contains(&usize::from(topics));
+    if !within || usize::from(not_to) > MAX_NOT_TO {
+        return None;
+    }
+    let first_topic = take_name(&mut rest)?;
+    let more_topics = take_names(&mut rest, u16::from(topics - 1))?;
+    let not_to = take_names(&mut rest, u16::from(not_to))?;
+    rest.is_empty()
+        .then_some((first_topic, more_topics, not_to))
+}
+
+/// Passes `count` names that begin here.
+pub(super) fn take_names<'a>(rest: &mut &'a [u8], count: u16) -> Option<Names<'a>> {
+    let all = *rest;
+    for _ in 0..count {
+        take_name(rest)?;
+    }
+    Some(Names {
+        rest: &all[..all.len() - rest.len()],
+    })
+}
+
+#[inline]
+fn take_name<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
+    let (&length, after) = rest.split_first()?;
+    let (name, after) = after.split_at_checked(usize::from(length))?;
+    if name.is_empty() {
+        return None;
+    }
+    *rest = after;
+    std::str::from_utf8(name).ok()
+}
+
+fn check_attributes(mut rest: &[u8]) -> Option<()> {
+    let mut seen = [false; 256];
+    while !rest.is_empty() {
+        let (tag, value) = take_attribute(&mut rest)?;
+        if std::mem::replace(&mut seen[usize::from(tag)], true) {
+            return None;
+        }
+        if TEXT_TAGS.contains(&tag) {
+            std::str::from_utf8(value).ok()?;
+        }
+    }
+    Some(())
+}
+
+fn take_attribute<'a>(rest: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
+    let (header, after) = rest.split_first_chunk::<ATTRIBUTE_HEADER>()?;
+    let (value, after) = after.split_at_checked(usize::from(u16_at(header, 1)))?;
+    *rest = after;
+    Some((header[0], value))
+}

@@ -1,0 +1,212 @@
+//! The log: the handle that users hold. Only wiring: each verb goes to the room that does it.
+
+mod open;
+
+use crate::cursor::CursorBuilder;
+use crate::error::{AppendError, IoFailure, OpenError, SyncError};
+use crate::format::{FrameBuffer, Limits};
+use crate::options::SyncPolicy;
+use crate::reader::ReaderBuilder;
+use crate::recovery::RecoveryReport;
+use crate::store::{DurableFuture, Store, Wait};
+use crate::types::{LogId, NewEvent, Position};
+use std::cell::RefCell;
+use std::future::Future;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+/// An event log in a directory, or in memory. Cheap to clone; all clones are the same log, and it is closed when
+/// the last one, with all its readers and cursors, is gone.
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("events");
+/// let log = wakelog::Log::open(&path)?;
+/// log.append("room.42", b"hello")?;
+/// let mut inbox = log.cursor("alice").topics(["room.42"]).start(wakelog::Start::Earliest).open()?;
+/// while let Some(event) = inbox.next()? {
+///     assert_eq!(event.payload(), b"hello");
+///     inbox.ack(&event)?;
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Log {
+    store: Arc<Store>,
+    limits: Limits,
+}
+
+thread_local! {
+    /// Frames are encoded outside the append lock, into memory that each thread uses again.
+    static FRAME: RefCell<FrameBuffer> = RefCell::new(FrameBuffer::new());
+}
+
+impl Log {
+    /// Appends an event to a topic and returns its offset.
+    ///
+    /// When it returns, the event and all before it are visible, and a crash of this process loses none of them.
+    /// Power loss may, until they are synced; see [`SyncPolicy`](crate::SyncPolicy). It waits for a disk only when a
+    /// segment is full and the next one is not ready; under [`SyncPolicy::Always`](crate::SyncPolicy::Always) it
+    /// returns when the event is on disk.
+    ///
+    /// # Errors
+    /// [`AppendError::Topic`], [`AppendError::TooLarge`]: nothing was appended, change the event.
+    /// [`AppendError::DiskFull`]: nothing was appended, try again when there is room. [`AppendError::Poisoned`]:
+    /// see [`Log::reopen`].
+    pub fn append(&self, topic: &str, payload: impl AsRef<[u8]>) -> Result<u64, AppendError> {
+        self.append_event(NewEvent::new(topic, &payload))
+    }
+
+    /// Appends an event with several topics, identities it is *not to*, or attributes.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    pub fn append_event(&self, event: NewEvent<'_>) -> Result<u64, AppendError> {
+        let offsets = self.put(Wait::Roll, |frame, limits| frame.event(&event, limits))?;
+        Ok(offsets.start)
+    }
+
+    /// Appends several events: all of them are visible at once, after a crash too, or none is. Returns their
+    /// offsets. A batch of one is an event.
+    ///
+    /// # Errors
+    /// As [`Log::append`], and [`AppendError::TooMany`], [`AppendError::EmptyBatch`].
+    pub fn append_batch<'e>(
+        &self,
+        events: impl IntoIterator<Item = NewEvent<'e>>,
+    ) -> Result<Range<u64>, AppendError> {
+        self.put(Wait::Roll, |frame, limits| frame.batch(events, limits))
+    }
+
+    /// As [`Log::append_event`], but never waits: [`AppendError::WouldBlock`] when a segment is full and the next
+    /// one is not ready. It is being made then; try again soon. Does not wait for the disk under any policy.
+    ///
+    /// # Errors
+    /// As [`Log::append`], and [`AppendError::WouldBlock`].
+    pub fn try_append(&self, event: NewEvent<'_>) -> Result<u64, AppendError> {
+        let offsets = self.put(Wait::Never, |frame, limits| frame.event(&event, limits))?;
+        Ok(offsets.start)
+    }
+
+    fn put(
+        &self,
+        wait: Wait,
+        encode: impl FnOnce(&mut FrameBuffer, &Limits) -> Result<(), AppendError>,
+    ) -> Result<Range<u64>, AppendError> {
+        let shared = self.store.shared();
+        // A batch's iterator is the user's code and may append by itself: that one finds the buffer taken.
+        let mut frame = FRAME.with(RefCell::take);
+        let result = encode(&mut frame, &self.limits).and_then(|()| shared.append(&mut frame, wait));
+        FRAME.with(|kept| kept.replace(frame));
+        let offsets = result?;
+        if wait == Wait::Roll && shared.options.sync_value() == SyncPolicy::Always {
+            // The last offset of the frame: a frame has at least one event.
+            self.wait_durable(offsets.end - 1).map_err(AppendError::from)?;
+        }
+        Ok(offsets)
+    }
+
+    /// Syncs everything appended and acked so far; returns when it is on disk.
+    ///
+    /// # Errors
+    /// [`SyncError::Poisoned`]: what was not durable before may be lost; see [`Log::reopen`].
+    pub fn sync(&self) -> Result<(), SyncError> {
+        DurableFuture::everything(Arc::clone(self.store.shared())).wait()
+    }
+
+    /// Blocks until the event with this offset is on disk. Under
+    /// [`SyncPolicy::Manual`](crate::SyncPolicy::Manual) this asks for a sync, since nobody else may.
+    ///
+    /// # Errors
+    /// As [`Log::sync`]; [`SyncError::Closed`] if the log is closed before the offset is reached.
+    pub fn wait_durable(&self, offset: u64) -> Result<(), SyncError> {
+        DurableFuture::offset(Arc::clone(self.store.shared()), offset).wait()
+    }
+
+    /// Resolves when the event with this offset is on disk; the async form of [`Log::wait_durable`], for any
+    /// runtime.
+    pub fn durable(
+        &self,
+        offset: u64,
+    ) -> impl Future<Output = Result<(), SyncError>> + Send + 'static + use<> {
+        DurableFuture::offset(Arc::clone(self.store.shared()), offset)
+    }
+
+    /// A reader: its place dies with its handle.
+    pub fn reader(&self) -> ReaderBuilder {
+        ReaderBuilder::new(Arc::clone(&self.store))
+    }
+
+    /// A cursor: its place is kept under `name`, 1 to 255 bytes of UTF-8 without white space and control
+    /// characters.
+    pub fn cursor(&self, name: impl Into<String>) -> CursorBuilder {
+        CursorBuilder::new(Arc::clone(&self.store), name.into())
+    }
+
+    /// Heals a log that a failed sync has poisoned: looks at what is on disk, makes that the end, begins a new
+    /// epoch. All handles go on; those that saw events that are lost are told
+    /// ([`GapReason::Diverged`](crate::GapReason::Diverged)). Nothing happens to a healthy log.
+    ///
+    /// # Errors
+    /// As [`Log::open`]; the log stays poisoned then.
+    pub fn reopen(&self) -> Result<(), OpenError> {
+        self.store.shared().reopen()
+    }
+
+    /// Syncs, and closes the log for all handles: appends say [`AppendError::Closed`], readers read what there is
+    /// and then say [`ReadError::Closed`](crate::ReadError::Closed). Dropping the last handle does the same, but
+    /// has nobody to tell an error to.
+    ///
+    /// # Errors
+    /// The sync that failed, now or before.
+    pub fn close(&self) -> Result<(), IoFailure> {
+        self.store.close()
+    }
+
+    /// Offset of the oldest event that is kept.
+    pub fn first_offset(&self) -> u64 {
+        self.store.shared().marks.first()
+    }
+
+    /// Offset that the next event will have: one above the newest visible one.
+    pub fn next_offset(&self) -> u64 {
+        self.store.shared().marks.next()
+    }
+
+    /// All events below this offset are on disk.
+    pub fn durable_offset(&self) -> u64 {
+        self.store.shared().marks.durable()
+    }
+
+    /// The position at the end: a reader that starts there gets what is appended from now on.
+    pub fn position(&self) -> Position {
+        let shared = self.store.shared();
+        Position { log: shared.log_id(), epoch: shared.epoch(), offset: shared.marks.next() }
+    }
+
+    /// Who this log is, for ever.
+    pub fn id(&self) -> LogId {
+        self.store.shared().log_id()
+    }
+
+    /// The directory, or `<memory>`.
+    pub fn path(&self) -> &Path {
+        self.store.shared().dir.path()
+    }
+
+    /// The policy it was opened with.
+    pub fn sync_policy(&self) -> SyncPolicy {
+        self.store.shared().options.sync_value()
+    }
+
+    /// What the last open or [`Log::reopen`] has found and mended.
+    pub fn recovery(&self) -> RecoveryReport {
+        self.store.shared().report()
+    }
+
+    /// How many segments the log has.
+    pub fn segments(&self) -> usize {
+        self.store.shared().segments()
+    }
+}

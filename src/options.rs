@@ -1,0 +1,374 @@
+//! How a log is opened and how it is read: plain values, every limit with a name, a default and
+//! its bounds.
+
+use std::time::Duration;
+
+use crate::types::{Position, to_usize};
+
+/// Frame header and record header: what a frame of one event has besides what the user counts.
+const FRAME_OVERHEAD: u32 = 40;
+const KIB: u32 = 1 << 10;
+const MIB: u32 = 1 << 20;
+const PAGE: u32 = 4 * KIB;
+const DEFAULT_EVENT_BYTES: u32 = MIB;
+const FIRST_SEGMENT_BYTES: u32 = MIB;
+/// The highest number of cursors that may be allowed.
+pub(crate) const MOST_CURSORS: u32 = 16_000_000;
+
+/// How a log is opened.
+///
+/// Sizes are in bytes. Values out of bounds are told by the open that uses them.
+///
+/// ```
+/// use std::time::Duration;
+/// use wakelog::{Options, SyncPolicy};
+///
+/// let options = Options::new()
+///     .segment_bytes(16 << 20)
+///     .sync(SyncPolicy::Every(Duration::from_millis(50)));
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "options do nothing before a log is opened with them"]
+pub struct Options {
+    segment_bytes: u32,
+    sync: SyncPolicy,
+    max_event_bytes: Option<u32>,
+    max_batch_events: u32,
+    max_cursors: u32,
+    open_segments: u32,
+    max_waiters: u32,
+    poll_interval: Duration,
+    max_page_bytes: u32,
+    max_page_events: u32,
+}
+
+/// When appended events are made durable: written to the disk so that they survive a power loss.
+/// The end of the process alone loses nothing that was appended, under any policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SyncPolicy {
+    /// A sync starts at once for the first event that is not durable, and after it at most once
+    /// in this time. 100 microseconds to 1 minute; the default, with 10 milliseconds.
+    Every(Duration),
+    /// Only when the user says so.
+    Manual,
+    /// An append returns when its event is durable. Appends of many threads share one sync.
+    Always,
+}
+
+/// Which events a reader sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReadLevel {
+    /// All that were appended. A power loss, or a failed sync, may take back the last of them;
+    /// readers are then told with a gap.
+    #[default]
+    Visible,
+    /// Those that are durable.
+    Durable,
+}
+
+/// Where a reader or a new cursor starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Start {
+    /// At the first event that the log still holds.
+    Earliest,
+    /// Behind the last event there is: only what comes from now on.
+    #[default]
+    Latest,
+    /// At this offset. If it was trimmed, the first answer is a gap; beyond the end it is an
+    /// error.
+    Offset(u64),
+    /// At a position that was told before, which is checked against the history of the log.
+    Position(Position),
+}
+
+/// Whether opening a cursor made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Opened {
+    /// It was made now and stands at its start.
+    New,
+    /// It was there and goes on where it was acked.
+    Resumed,
+}
+
+impl Options {
+    /// The defaults.
+    pub fn new() -> Options {
+        Options {
+            segment_bytes: 64 * MIB,
+            sync: SyncPolicy::Every(Duration::from_millis(10)),
+            max_event_bytes: None,
+            max_batch_events: 65_536,
+            max_cursors: 1_000_000,
+            open_segments: 64,
+            max_waiters: 100_000,
+            poll_interval: Duration::from_millis(5),
+            max_page_bytes: 4 * MIB,
+            max_page_events: 65_536,
+        }
+    }
+
+    /// The size that segments grow to: 16 KiB to 1 GiB in whole pages of 4 KiB; 64 MiB by
+    /// default. The first segment of a log has at most 1 MiB, and each next one doubles.
+    pub fn segment_bytes(mut self, bytes: u32) -> Options {
+        self.segment_bytes = bytes;
+        self
+    }
+
+    /// When events are made durable; every 10 milliseconds by default.
+    pub fn sync(mut self, policy: SyncPolicy) -> Options {
+        self.sync = policy;
+        self
+    }
+
+    /// The largest event, in bytes of payload, audience and attributes: 1 to half of
+    /// [`segment_bytes`](Options::segment_bytes), less 40 bytes of headers. By default 1 MiB, or
+    /// that half if it is less.
+    pub fn max_event_bytes(mut self, bytes: u32) -> Options {
+        self.max_event_bytes = Some(bytes);
+        self
+    }
+
+    /// The most events in one batch: 1 to 16,777,216; 65,536 by default. A batch has at most half
+    /// of [`segment_bytes`](Options::segment_bytes) in any case.
+    pub fn max_batch_events(mut self, events: u32) -> Options {
+        self.max_batch_events = events;
+        self
+    }
+
+    /// The most durable cursors: 1 to 16,000,000; 1,000,000 by default. A cursor takes 64 bytes
+    /// and its definition on disk, and 24 bytes of memory.
+    pub fn max_cursors(mut self, cursors: u32) -> Options {
+        self.max_cursors = cursors;
+        self
+    }
+
+    /// How many sealed segments stay mapped while nobody reads them: 1 to 4,096; 64 by default.
+    pub fn open_segments(mut self, segments: u32) -> Options {
+        self.open_segments = segments;
+        self
+    }
+
+    /// How many readers may wait for events at the same time: 1 to 16,777,216; 100,000 by
+    /// default.
+    pub fn max_waiters(mut self, waiters: u32) -> Options {
+        self.max_waiters = waiters;
+        self
+    }
+
+    /// How often a log that was opened read-only looks for what the writing process did: 100
+    /// microseconds to 10 milliseconds; 5 milliseconds by default.
+    pub fn poll_interval(mut self, interval: Duration) -> Options {
+        self.poll_interval = interval;
+        self
+    }
+
+    /// The largest page that a reader may ask for, in bytes of the log: 4 KiB to 1 GiB; 4 MiB by
+    /// default. A page holds at least one event, however large.
+    pub fn max_page_bytes(mut self, bytes: u32) -> Options {
+        self.max_page_bytes = bytes;
+        self
+    }
+
+    /// The most events in one page: 1 to 16,777,216; 65,536 by default.
+    pub fn max_page_events(mut self, events: u32) -> Options {
+        self.max_page_events = events;
+        self
+    }
+
+    /// The largest frame: an event or a batch with its headers.
+    pub(crate) fn frame_limit(&self) -> u32 {
+        self.segment_bytes / 2
+    }
+
+    /// The largest event in bytes of payload, audience and attributes.
+    pub(crate) fn event_limit(&self) -> u32 {
+        let largest = self.frame_limit().saturating_sub(FRAME_OVERHEAD);
+        self.max_event_bytes
+            .unwrap_or(DEFAULT_EVENT_BYTES)
+            .min(largest)
+    }
+
+    /// The size of the first segment of a log.
+    pub(crate) fn first_segment_bytes(&self) -> u32 {
+        FIRST_SEGMENT_BYTES.min(self.segment_bytes)
+    }
+
+    /// Whether all options are within their bounds; otherwise the option and the bound it breaks.
+    pub(crate) fn check(&self) -> Result<(), (&'static str, &'static str)> {
+        const MANY: u32 = 1 << 24;
+        let shortest = Duration::from_micros(100);
+        let bound = |good: bool, option, why| if good { Ok(()) } else { Err((option, why)) };
+
+        let segment =
+            (16 * KIB..=1024 * MIB).contains(&self.segment_bytes) && self.segment_bytes % PAGE == 0;
+        bound(
+            segment,
+            "segment_bytes",
+            "16 KiB to 1 GiB in whole pages of 4 KiB",
+        )?;
+        if let SyncPolicy::Every(time) = self.sync {
+            let minute = Duration::from_secs(60);
+            let good = (shortest..=minute).contains(&time);
+            bound(good, "sync", "every 100 microseconds to 1 minute")?;
+        }
+        let largest = self.frame_limit() - FRAME_OVERHEAD;
+        let event = self
+            .max_event_bytes
+            .is_none_or(|bytes| (1..=largest).contains(&bytes));
+        bound(
+            event,
+            "max_event_bytes",
+            "1 to half of segment_bytes less 40",
+        )?;
+        for (value, option) in [
+            (self.max_batch_events, "max_batch_events"),
+            (self.max_waiters, "max_waiters"),
+            (self.max_page_events, "max_page_events"),
+        ] {
+            bound((1..=MANY).contains(&value), option, "1 to 16,777,216")?;
+        }
+        bound(
+            (1..=4_096).contains(&self.open_segments),
+            "open_segments",
+            "1 to 4,096",
+        )?;
+        let poll = (shortest..=Duration::from_millis(10)).contains(&self.poll_interval);
+        bound(poll, "poll_interval", "100 microseconds to 10 milliseconds")?;
+        let page = (4 * KIB..=1024 * MIB).contains(&self.max_page_bytes);
+        bound(page, "max_page_bytes", "4 KiB to 1 GiB")
+    }
+}
+
+/// What was set, for those who open the log. `Options::check` has seen the values by then.
+impl Options {
+    pub(crate) fn segment_bytes_value(&self) -> u32 {
+        self.segment_bytes
+    }
+
+    pub(crate) fn sync_value(&self) -> SyncPolicy {
+        self.sync
+    }
+
+    pub(crate) fn max_batch_events_value(&self) -> u32 {
+        self.max_batch_events
+    }
+
+    pub(crate) fn max_cursors_value(&self) -> u32 {
+        self.max_cursors
+    }
+
+    pub(crate) fn open_segments_value(&self) -> u32 {
+        self.open_segments
+    }
+
+    pub(crate) fn max_waiters_value(&self) -> u32 {
+        self.max_waiters
+    }
+
+    pub(crate) fn poll_interval_value(&self) -> Duration {
+        self.poll_interval
+    }
+
+    pub(crate) fn max_page_bytes_value(&self) -> u32 {
+        self.max_page_bytes
+    }
+
+    /// Lowers what a reader asks of a page to the bounds.
+    pub(crate) fn page_bounds(&self, events: usize, bytes: usize) -> (usize, usize) {
+        (events.min(to_usize(self.max_page_events)), bytes.min(to_usize(self.max_page_bytes)))
+    }
+
+    pub(crate) fn max_page_events_value(&self) -> u32 {
+        self.max_page_events
+    }
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_and_the_ends_of_all_bounds_are_good() {
+        assert_eq!(Options::new().check(), Ok(()));
+        let least = Options::new()
+            .segment_bytes(16 << 10)
+            .sync(SyncPolicy::Every(Duration::from_micros(100)))
+            .max_event_bytes(1)
+            .max_batch_events(1)
+            .max_cursors(1)
+            .open_segments(1)
+            .max_waiters(1)
+            .poll_interval(Duration::from_micros(100))
+            .max_page_bytes(4 << 10)
+            .max_page_events(1);
+        assert_eq!(least.check(), Ok(()));
+        let most = Options::new()
+            .segment_bytes(1 << 30)
+            .sync(SyncPolicy::Every(Duration::from_secs(60)))
+            .max_event_bytes((1 << 29) - 40)
+            .max_batch_events(1 << 24)
+            .max_cursors(16_000_000)
+            .open_segments(4_096)
+            .max_waiters(1 << 24)
+            .poll_interval(Duration::from_millis(10))
+            .max_page_bytes(1 << 30)
+            .max_page_events(1 << 24);
+        assert_eq!(most.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_value_out_of_bounds_is_told_by_name() {
+        let new = Options::new;
+        let micro = Duration::from_micros(99);
+        let wrong = [
+            (new().segment_bytes((16 << 10) - 4096), "segment_bytes"),
+            (new().segment_bytes((1 << 30) + 4096), "segment_bytes"),
+            (new().segment_bytes((64 << 20) + 1), "segment_bytes"),
+            (new().segment_bytes(0), "segment_bytes"),
+            (new().sync(SyncPolicy::Every(micro)), "sync"),
+            (
+                new().sync(SyncPolicy::Every(Duration::from_secs(61))),
+                "sync",
+            ),
+            (new().max_event_bytes(0), "max_event_bytes"),
+            (new().max_event_bytes((32 << 20) - 39), "max_event_bytes"),
+            (new().max_batch_events(0), "max_batch_events"),
+            (new().max_batch_events((1 << 24) + 1), "max_batch_events"),
+            (new().max_cursors(0), "max_cursors"),
+            (new().max_cursors(16_000_001), "max_cursors"),
+            (new().max_waiters(0), "max_waiters"),
+            (new().max_page_events(0), "max_page_events"),
+            (new().open_segments(0), "open_segments"),
+            (new().open_segments(4_097), "open_segments"),
+            (new().poll_interval(micro), "poll_interval"),
+            (
+                new().poll_interval(Duration::from_millis(11)),
+                "poll_interval",
+            ),
+            (new().max_page_bytes(4_095), "max_page_bytes"),
+        ];
+        for (options, option) in wrong {
+            assert_eq!(options.check().unwrap_err().0, option, "{options:?}");
+        }
+    }
+
+    #[test]
+    fn a_small_segment_lowers_the_limit_of_an_event() {
+        assert_eq!(Options::new().event_limit(), 1 << 20);
+        let small = Options::new().segment_bytes(16 << 10);
+        assert_eq!((small.event_limit(), small.frame_limit()), (8_152, 8_192));
+        assert_eq!(small.first_segment_bytes(), 16 << 10);
+        assert_eq!(Options::new().first_segment_bytes(), 1 << 20);
+        assert_eq!(Options::new().max_event_bytes(7).event_limit(), 7);
+    }
+}

@@ -1,0 +1,264 @@
+//! What readers and cursors have in common: a place, a filter, a level, and how to wait.
+
+use super::event::{Event, Page, Spot};
+use super::scanner::{Scan, Scanner};
+use crate::error::ReadError;
+use crate::format::RecordRef;
+use crate::history::Verdict;
+use crate::notify;
+use crate::options::{ReadLevel, Start};
+use crate::segment::Segment;
+use crate::store::{Shared, Store};
+use crate::types::{Epoch, FilterSet, Gap, Position};
+use crate::waiters::Ticket;
+use crossbeam_utils::sync::Parker;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+/// Something that was found and not handed out yet.
+#[derive(Debug)]
+enum Found {
+    Event(Arc<Segment>, Spot),
+    Gap(Gap),
+}
+
+/// Reads forward under a filter. One reader for catch-up and live: live is a lag of zero.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    store: Arc<Store>,
+    scanner: Scanner,
+    filters: FilterSet,
+    level: ReadLevel,
+    /// Under which history the place was last judged.
+    generation: u64,
+    epoch: Epoch,
+    found: Option<Found>,
+    ticket: Option<Ticket>,
+}
+
+impl Reading {
+    /// Stands at `start`. A position that is not valid any more shows as a gap in the first read.
+    pub(crate) fn new(
+        store: Arc<Store>,
+        filters: FilterSet,
+        level: ReadLevel,
+        start: Start,
+    ) -> Result<Self, ReadError> {
+        let shared = store.shared();
+        let generation = shared.marks.generation();
+        let epoch = shared.epoch();
+        let mut found = None;
+        let next = match start {
+            Start::Earliest => shared.marks.first(),
+            Start::Latest => shared.marks.limit(level),
+            Start::Offset(asked) => {
+                let next = shared.marks.next();
+                if asked > next {
+                    return Err(ReadError::Offset { asked, next });
+                }
+                asked
+            }
+            Start::Position(position) => match shared.judge(&position) {
+                Verdict::Valid => position.offset,
+                Verdict::Diverged(gap) => {
+                    found = Some(Found::Gap(gap));
+                    gap.from
+                }
+                Verdict::Reset => return Err(ReadError::Reset),
+            },
+        };
+        let scanner = Scanner::new(next);
+        Ok(Self { store, scanner, filters, level, generation, epoch, found, ticket: None })
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        self.store.shared()
+    }
+
+    pub(crate) fn filters(&self) -> &FilterSet {
+        &self.filters
+    }
+
+    /// Where the next read begins.
+    pub(crate) fn position(&self) -> Position {
+        let offset = match &self.found {
+            Some(Found::Event(_, spot)) => spot.offset,
+            Some(Found::Gap(gap)) => gap.from,
+            None => self.scanner.next(),
+        };
+        Position { log: self.shared().log_id(), epoch: self.epoch, offset }
+    }
+
+    pub(crate) fn seek(&mut self, offset: u64) {
+        self.found = None;
+        self.scanner.seek(offset);
+    }
+
+    /// The next event, `None` when there is none yet.
+    pub(crate) fn next(&mut self) -> Result<Option<Event>, ReadError> {
+        match self.take()? {
+            Some(Found::Event(segment, spot)) => Ok(Some(Event::new(segment, spot, self.epoch))),
+            Some(Found::Gap(gap)) => Err(ReadError::Gap(gap)),
+            None => Ok(None),
+        }
+    }
+
+    /// The next events, all of one segment, at least one if there is any; `None` when there is none yet.
+    pub(crate) fn page(&mut self, events: usize, bytes: usize) -> Result<Option<Page>, ReadError> {
+        let (segment, spot) = match self.take()? {
+            Some(Found::Event(segment, spot)) => (segment, spot),
+            Some(Found::Gap(gap)) => return Err(ReadError::Gap(gap)),
+            None => return Ok(None),
+        };
+        let mut page = Page::new(Arc::clone(&segment), self.epoch);
+        let mut taken = spot.bytes;
+        page.push(&segment, spot);
+        while page.len() < events && taken < bytes {
+            match self.take()? {
+                Some(Found::Event(segment, spot)) => {
+                    let fits = taken + spot.bytes <= bytes;
+                    if !fits || !page.push(&segment, spot) {
+                        self.found = Some(Found::Event(segment, spot));
+                        break;
+                    }
+                    taken += spot.bytes;
+                }
+                Some(gap @ Found::Gap(_)) => {
+                    self.found = Some(gap);
+                    break;
+                }
+                None => break,
+            }
+        }
+        Ok(Some(page))
+    }
+
+    fn take(&mut self) -> Result<Option<Found>, ReadError> {
+        if let Some(found) = self.found.take() {
+            return Ok(Some(found));
+        }
+        let shared = Arc::clone(self.store.shared());
+        // The limit before the generation: a reopen changes the generation before it publishes, so whoever has
+        // read a limit of the new epoch sees the new generation too.
+        let limit = shared.marks.limit(self.level);
+        if let Some(gap) = self.judge_again(&shared)? {
+            return Ok(Some(Found::Gap(gap)));
+        }
+        let filters = &self.filters;
+        let wants = |record: &RecordRef<'_>| filters.matches(record.topics(), record.not_to());
+        match self.scanner.advance(&shared, limit, wants) {
+            Ok(Scan::Event(segment, spot)) => Ok(Some(Found::Event(segment, spot))),
+            Ok(Scan::Gap(gap)) => Ok(Some(Found::Gap(gap))),
+            Ok(Scan::Done) => Ok(None),
+            Err(error) => Err(ReadError::from_io(shared.dir.path(), "read", error)),
+        }
+    }
+
+    /// After a reopen, the place may not be in the log any more.
+    fn judge_again(&mut self, shared: &Shared) -> Result<Option<Gap>, ReadError> {
+        let generation = shared.marks.generation();
+        if generation == self.generation {
+            return Ok(None);
+        }
+        let here = Position { log: shared.log_id(), epoch: self.epoch, offset: self.scanner.next() };
+        self.generation = generation;
+        let verdict = shared.judge(&here);
+        self.epoch = shared.epoch();
+        match verdict {
+            Verdict::Valid => {
+                self.scanner.seek(here.offset);
+                Ok(None)
+            }
+            Verdict::Diverged(gap) => {
+                self.scanner.seek(gap.from);
+                Ok(Some(gap))
+            }
+            Verdict::Reset => Err(ReadError::Reset),
+        }
+    }
+
+    /// Whether there is something to read; otherwise `context` is woken when there may be.
+    pub(crate) fn poll_ready(&mut self, context: &Context<'_>) -> Poll<Result<(), ReadError>> {
+        loop {
+            if self.found.is_none() {
+                self.found = self.take()?;
+            }
+            if self.found.is_some() {
+                return Poll::Ready(Ok(()));
+            }
+            let shared = Arc::clone(self.store.shared());
+            let generation = self.generation;
+            self.sign_in(&shared, context.waker())?;
+            // Close and reopen wake those that are signed in; whoever signs in later must look for itself.
+            if shared.marks.closed() {
+                self.sign_out();
+                return Poll::Ready(Err(ReadError::Closed));
+            }
+            if shared.marks.generation() == generation {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn sign_in(&mut self, shared: &Shared, waker: &Waker) -> Result<(), ReadError> {
+        let waiters = shared.waiters(self.level);
+        if self.ticket.is_some_and(|ticket| waiters.update(ticket, waker)) {
+            return Ok(());
+        }
+        let most = shared.options.max_waiters_value();
+        let from = self.scanner.next();
+        let Some(signed) = waiters.register(&self.filters, from, waker.clone(), most) else {
+            return Err(ReadError::TooManyWaiters { limit: most });
+        };
+        self.ticket = Some(signed.ticket);
+        if signed.wake {
+            shared.wake_dispatcher();
+        }
+        Ok(())
+    }
+
+    fn sign_out(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.shared().waiters(self.level).cancel(ticket);
+        }
+    }
+
+    /// Blocks until there is something to read, or until `deadline`: then `false`. `watch` is told the waker and
+    /// says whether to give up.
+    pub(crate) fn wait(
+        &mut self,
+        deadline: Option<Instant>,
+        mut watch: impl FnMut(&Waker) -> Result<(), ReadError>,
+    ) -> Result<bool, ReadError> {
+        let parker = Parker::new();
+        let waker = notify::waker_of(parker.unparker().clone());
+        let context = Context::from_waker(&waker);
+        loop {
+            watch(&waker)?;
+            if let Poll::Ready(ready) = self.poll_ready(&context) {
+                self.sign_out();
+                return ready.map(|()| true);
+            }
+            match deadline {
+                None => parker.park(),
+                Some(deadline) if Instant::now() >= deadline => {
+                    self.sign_out();
+                    return Ok(false);
+                }
+                Some(deadline) => parker.park_deadline(deadline),
+            }
+        }
+    }
+}
+
+/// The deadline after `timeout`; none if it lies beyond what the clock can say.
+pub(crate) fn deadline(timeout: Duration) -> Option<Instant> {
+    Instant::now().checked_add(timeout)
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.sign_out();
+    }
+}

@@ -1,0 +1,205 @@
+//! Walking the log from an offset on, over all its segments: the next event, or the range that will not come.
+
+use super::event::Spot;
+use crate::format::RecordRef;
+use crate::segment::{Frame, Place, Segment, Step};
+use crate::store::{Located, Shared};
+use crate::types::{Gap, GapReason};
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// What a step of the scanner brings.
+#[derive(Debug)]
+pub(crate) enum Scan {
+    /// The next event that matches.
+    Event(Arc<Segment>, Spot),
+    /// A range that will not come. The scanner stands behind it.
+    Gap(Gap),
+    /// Everything below the limit was seen.
+    Done,
+}
+
+/// A frame whose events are handed out one by one.
+#[derive(Clone, Debug)]
+struct Open {
+    records: Range<usize>,
+    offset: u64,
+    time: u64,
+}
+
+#[derive(Debug)]
+struct Standing {
+    segment: Arc<Segment>,
+    place: Place,
+    /// Where the segment ends, as far as was known when it was found.
+    below: u64,
+    open: Option<Open>,
+}
+
+/// Reads forward from an offset. Takes no lock per event.
+#[derive(Debug)]
+pub(crate) struct Scanner {
+    next: u64,
+    standing: Option<Standing>,
+}
+
+impl Scanner {
+    pub(crate) fn new(next: u64) -> Self {
+        Self { next, standing: None }
+    }
+
+    /// The next offset to look at.
+    pub(crate) fn next(&self) -> u64 {
+        self.next
+    }
+
+    pub(crate) fn seek(&mut self, offset: u64) {
+        *self = Self::new(offset);
+    }
+
+    /// Goes on to the next event below `limit` that is wanted. Everything below `limit` is published.
+    pub(crate) fn advance(
+        &mut self,
+        shared: &Shared,
+        limit: u64,
+        mut wants: impl FnMut(&RecordRef<'_>) -> bool,
+    ) -> io::Result<Scan> {
+        loop {
+            if self.next >= limit {
+                return Ok(Scan::Done);
+            }
+            let first = shared.marks.first();
+            if self.next < first {
+                let gap = Gap { from: self.next, to: first, reason: GapReason::Trimmed };
+                self.seek(first);
+                return Ok(Scan::Gap(gap));
+            }
+            if let Some(found) = self.from_frame(limit, &mut wants) {
+                return Ok(found);
+            }
+            if let Some(gap) = self.enter_frame(shared, limit)? {
+                return Ok(Scan::Gap(gap));
+            }
+        }
+    }
+
+    /// The next matching event of the frame that is open.
+    fn from_frame(
+        &mut self,
+        limit: u64,
+        wants: &mut impl FnMut(&RecordRef<'_>) -> bool,
+    ) -> Option<Scan> {
+        let Standing { segment, open, .. } = self.standing.as_mut()?;
+        while let Some(frame) = open {
+            if frame.records.is_empty() {
+                *open = None;
+                return None;
+            }
+            if frame.offset >= limit {
+                return Some(Scan::Done);
+            }
+            let Some((record, bytes)) =
+                segment.region().bytes(frame.records.clone()).and_then(RecordRef::parse)
+            else {
+                // The checksum holds, so this was written so: nothing more can be made of the frame.
+                *open = None;
+                return None;
+            };
+            let spot =
+                Spot { at: frame.records.start, bytes, offset: frame.offset, time: frame.time };
+            let wanted = spot.offset >= self.next && wants(&record);
+            frame.records.start += bytes;
+            frame.offset += 1;
+            self.next = self.next.max(frame.offset);
+            if wanted {
+                return Some(Scan::Event(Arc::clone(segment), spot));
+            }
+        }
+        None
+    }
+
+    /// Opens the next frame that has events at or above `next`; a gap if bytes on the way do not verify.
+    fn enter_frame(&mut self, shared: &Shared, limit: u64) -> io::Result<Option<Gap>> {
+        let Some(standing) = &mut self.standing else { return self.stand(shared) };
+        match standing.segment.step(&mut standing.place) {
+            Step::Frame(frame) => {
+                self.open(&frame);
+                Ok(None)
+            }
+            Step::Damaged => Ok(self.resume(shared, limit)),
+            Step::End => self.leave(shared, limit),
+        }
+    }
+
+    fn open(&mut self, frame: &Frame) {
+        if let Some(standing) = self.standing.as_mut().filter(|_| frame.end() > self.next) {
+            let (offset, time) = (frame.head.offset, frame.head.time);
+            standing.open = Some(Open { records: frame.records(), offset, time });
+        }
+    }
+
+    /// Finds the segment of `next` and stands at the nearest place known in it.
+    fn stand(&mut self, shared: &Shared) -> io::Result<Option<Gap>> {
+        match shared.locate(self.next)? {
+            Located::Segment { segment, below } => {
+                let place = segment.place_below(self.next);
+                self.standing = Some(Standing { segment, place, below, open: None });
+                Ok(None)
+            }
+            Located::Damaged { to } => Ok(self.skip_to(to, GapReason::Corrupt)),
+            Located::Trimmed { first } => Ok(self.skip_to(first, GapReason::Trimmed)),
+        }
+    }
+
+    /// Behind damage, at the next frame that verifies.
+    fn resume(&mut self, shared: &Shared, limit: u64) -> Option<Gap> {
+        let standing = self.standing.as_mut()?;
+        let next_base = standing.segment.next().map_or(standing.below, |next| next.base());
+        let below = standing.below.min(next_base);
+        let found = standing.segment.resume(&mut standing.place, below.min(limit), &shared.history());
+        let to = if found { standing.place.offset } else { below.min(limit) };
+        if found {
+            return self.told(to);
+        }
+        self.standing = None;
+        self.told(to)
+    }
+
+    /// The segment ends here: on to the one that follows.
+    fn leave(&mut self, shared: &Shared, limit: u64) -> io::Result<Option<Gap>> {
+        let Some(standing) = self.standing.take() else { return Ok(None) };
+        let reached = standing.place.offset.max(self.next);
+        let (segment, below) = match standing.segment.next() {
+            Some(next) => (next, u64::MAX),
+            None => match shared.locate(reached)? {
+                Located::Segment { segment, below } => (segment, below),
+                Located::Damaged { to } => return Ok(self.skip_to(to, GapReason::Corrupt)),
+                Located::Trimmed { first } => {
+                    return Ok(self.skip_to(first, GapReason::Trimmed));
+                }
+            },
+        };
+        if Arc::ptr_eq(&segment, &standing.segment) {
+            // It should hold `reached`, and does not.
+            return Ok(self.skip_to(below.min(limit), GapReason::Corrupt));
+        }
+        let to = segment.base();
+        let place = segment.place_below(reached);
+        self.standing = Some(Standing { segment, place, below, open: None });
+        Ok(if to > reached { self.told(to) } else { None })
+    }
+
+    fn skip_to(&mut self, to: u64, reason: GapReason) -> Option<Gap> {
+        let from = self.next;
+        self.seek(to.max(from));
+        (to > from).then_some(Gap { from, to, reason })
+    }
+
+    /// [next, to) is corrupt; the walk stands at `to` already.
+    fn told(&mut self, to: u64) -> Option<Gap> {
+        let from = self.next;
+        self.next = to.max(from);
+        (to > from).then_some(Gap { from, to, reason: GapReason::Corrupt })
+    }
+}

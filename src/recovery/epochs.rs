@@ -1,0 +1,99 @@
+//! `wakelog.epochs`: the history of epochs on disk.
+
+use super::identity::replace;
+use super::listing::EPOCHS;
+use crate::dir::{Directory, RawFile};
+use crate::format::{EPOCH_RECORD_BYTES, EpochRecord};
+use crate::history::{EPOCHS_KEPT, History};
+use crate::types::{Epoch, LogId, to_u64};
+use std::collections::HashMap;
+use std::io;
+
+/// Above this many records the file is written anew with those that count.
+const RECORDS_MAX: usize = EPOCHS_KEPT + 4_096;
+
+/// What the file says.
+#[derive(Debug, Default)]
+pub(crate) struct EpochsFound {
+    pub(crate) records: Vec<EpochRecord>,
+    /// How many records do not verify. The last one may be the trace of an open that did not finish.
+    pub(crate) damaged: usize,
+    places: usize,
+}
+
+/// Reads the file, at most its last 2 * 65,536 records.
+pub(crate) fn read(dir: &dyn Directory, log: LogId) -> io::Result<EpochsFound> {
+    let file = match dir.open_file(EPOCHS, false) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(EpochsFound::default()),
+        other => other?,
+    };
+    let places = places(&*file)?;
+    let first = places.saturating_sub(2 * EPOCHS_KEPT);
+    let mut bytes = vec![0; (places - first) * EPOCH_RECORD_BYTES];
+    let mut filled = 0;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, to_u64(first * EPOCH_RECORD_BYTES + filled))? {
+            0 => break,
+            got => filled += got,
+        }
+    }
+    let mut found = EpochsFound { places, ..EpochsFound::default() };
+    for record in bytes.chunks(EPOCH_RECORD_BYTES) {
+        match EpochRecord::parse(record, log) {
+            Some(record) => found.records.push(record),
+            None => found.damaged += 1,
+        }
+    }
+    Ok(found)
+}
+
+fn places(file: &dyn RawFile) -> io::Result<usize> {
+    let len = usize::try_from(file.len()?).map_err(io::Error::other)?;
+    Ok(len.div_ceil(EPOCH_RECORD_BYTES))
+}
+
+impl EpochsFound {
+    pub(crate) fn history(&self) -> History {
+        History::new(self.records.iter().map(|record| (record.epoch, record.first)).collect())
+    }
+
+    /// Puts a new epoch on disk. Where records were damaged or are too many, the file is written anew from
+    /// `history`, which the caller has completed from the segments.
+    pub(crate) fn append(
+        &self,
+        dir: &dyn Directory,
+        log: LogId,
+        record: EpochRecord,
+        history: &History,
+    ) -> io::Result<()> {
+        if self.damaged > 0 || self.places >= RECORDS_MAX {
+            return self.rewrite(dir, log, record, history);
+        }
+        let (file, created) = match dir.open_file(EPOCHS, true) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (dir.create_file(EPOCHS)?, true),
+            other => (other?, false),
+        };
+        file.write_at(&record.to_bytes(log), to_u64(self.places * EPOCH_RECORD_BYTES))?;
+        file.sync()?;
+        if created { dir.sync() } else { Ok(()) }
+    }
+
+    fn rewrite(
+        &self,
+        dir: &dyn Directory,
+        log: LogId,
+        newest: EpochRecord,
+        history: &History,
+    ) -> io::Result<()> {
+        let times: HashMap<Epoch, u64> =
+            self.records.iter().map(|record| (record.epoch, record.began)).collect();
+        let mut bytes = Vec::new();
+        for (epoch, first) in history.entries() {
+            let began = times.get(epoch).copied().unwrap_or_default();
+            let record = EpochRecord { epoch: *epoch, first: *first, began };
+            bytes.extend_from_slice(&record.to_bytes(log));
+        }
+        bytes.extend_from_slice(&newest.to_bytes(log));
+        replace(dir, EPOCHS, &bytes)
+    }
+}

@@ -1,0 +1,263 @@
+//! Reading a log that another process may be writing: recovery's scan in memory, nothing written, nothing cut.
+//!
+//! Bytes are taken by `read`, verified in a private buffer, and only then made readable in the map: this process
+//! never looks at mapped bytes that the writer may still be changing.
+
+use super::ending::{Ending, Finder, Look};
+use super::listing::Listing;
+use super::{DurablePlace, Recovered, epochs, identity};
+use crate::dir::Directory;
+use crate::error::OpenError;
+use crate::format::{self, FRAME_HEADER, HEADER_BYTES, HeaderFault, Mark, Meta, SegmentHeader};
+use crate::history::History;
+use crate::map::RegionFollower;
+use crate::mark_file;
+use crate::segment::{self, Keys, Place, Scanned, Segment, Tail};
+use crate::types::Epoch;
+use std::io;
+use std::sync::Arc;
+
+const CHUNK: usize = 1 << 20;
+
+/// How often an open starts again when files move under it.
+const TRIES: usize = 20;
+
+/// A log opened for reading, and what keeps up with its writer.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    pub(crate) recovered: Recovered,
+    pub(crate) follower: Follower,
+}
+
+/// Follows the active segment of another process.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    dir: Arc<dyn Directory>,
+    meta: Meta,
+    region: RegionFollower,
+    keys: Keys,
+    base: u64,
+    place: Place,
+}
+
+/// What a look has found.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    /// The next offset, if events came.
+    pub(crate) next: Option<u64>,
+    /// Segments that follow, in order.
+    pub(crate) segments: Vec<Arc<Segment>>,
+    /// The history, if an epoch began.
+    pub(crate) history: Option<History>,
+    /// The writer's durable mark.
+    pub(crate) durable: u64,
+    /// Base of the oldest segment.
+    pub(crate) first: u64,
+}
+
+/// Opens a log for reading only. Another process may be writing it, or none.
+pub(crate) fn open_read_only(dir: Arc<dyn Directory>) -> Result<Followed, OpenError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match try_open(&dir) {
+            // A spare got its name, or a segment left, between the listing and the look.
+            Err(OpenError::Io(failure))
+                if failure.source.kind() == io::ErrorKind::NotFound && tries < TRIES => {}
+            other => return other,
+        }
+    }
+}
+
+fn try_open(dir: &Arc<dyn Directory>) -> Result<Followed, OpenError> {
+    let io = |operation| move |error| OpenError::from_io(dir.path(), operation, error);
+    let listing = Listing::read(&**dir).map_err(io("list"))?;
+    let Some(meta) = identity::read(&**dir, &listing)? else {
+        return Err(OpenError::NotFound { path: dir.path().into() });
+    };
+    let mark = read_mark(&**dir, &meta).map_err(io("read the mark"))?;
+    let mut look = ByReading(&**dir);
+    let ending = Finder::new(&mut look, meta.log, &listing).find(&listing.spares, mark)?;
+    let history = read_history(&**dir, &meta, &ending.epochs).map_err(io("read the epochs"))?;
+    let follower = Follower::start(dir, &meta, &ending)?;
+    let segment = follower.segment(&ending)?;
+    let durable = mark.map_or(0, |mark| mark.offset.min(ending.end));
+    let durable = DurablePlace {
+        offset: durable,
+        segment: Arc::clone(&segment),
+        at: follower.place.at,
+        epoch: follower.place.epoch,
+        time: ending.time,
+    };
+    let recovered = Recovered {
+        dir: Arc::clone(dir),
+        meta,
+        lock: None,
+        bases: ending.bases,
+        active: segment,
+        writer: None,
+        next: ending.end,
+        time: ending.time,
+        history,
+        durable,
+        mark_file: None,
+        cursors: None,
+        report: ending.report,
+    };
+    Ok(Followed { recovered, follower })
+}
+
+fn read_mark(dir: &dyn Directory, meta: &Meta) -> io::Result<Option<Mark>> {
+    match dir.open_file(mark_file::NAME, false) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+        Ok(file) => mark_file::read(&*file, meta.log),
+    }
+}
+
+fn read_history(dir: &dyn Directory, meta: &Meta, met: &[(Epoch, u64)]) -> io::Result<History> {
+    let mut history = epochs::read(dir, meta.log)?.history();
+    for (epoch, first) in met {
+        if !history.entries().iter().any(|(other, _)| other == epoch) {
+            history = history.with(*epoch, *first);
+        }
+    }
+    Ok(history)
+}
+
+impl Follower {
+    fn start(dir: &Arc<dyn Directory>, meta: &Meta, ending: &Ending) -> Result<Self, OpenError> {
+        let nothing = || OpenError::NotFound { path: dir.path().into() };
+        let last = ending.last.as_ref().ok_or_else(nothing)?;
+        let io = |error| OpenError::from_io(dir.path().join(&last.name), "map", error);
+        let mut region = dir.follow_region(&last.name, HEADER_BYTES).map_err(io)?;
+        region.publish(last.end.at);
+        let base = last.header.activation.as_ref().map_or(0, |activation| activation.base);
+        let keys = Keys { log: meta.log, salt: last.header.making.salt };
+        let (dir, meta) = (Arc::clone(dir), meta.clone());
+        Ok(Self { dir, meta, region, keys, base, place: last.end })
+    }
+
+    fn segment(&self, ending: &Ending) -> Result<Arc<Segment>, OpenError> {
+        let nothing = || OpenError::NotFound { path: self.dir.path().into() };
+        let last = ending.last.as_ref().ok_or_else(nothing)?;
+        let segment = Segment::new(&last.header, self.region.region().clone());
+        segment.map(Arc::new).ok_or_else(nothing)
+    }
+
+    /// Looks for what the writer did since the last call.
+    pub(crate) fn poll(&mut self) -> io::Result<News> {
+        let mut news = News::default();
+        let mut met = Vec::new();
+        loop {
+            self.take_frames(&mut news, &mut met)?;
+            match self.next_segment()? {
+                Some(segment) => {
+                    met.push((segment.start().epoch, segment.base()));
+                    news.segments.push(segment);
+                }
+                None => break,
+            }
+        }
+        if !met.is_empty() {
+            news.history = Some(read_history(&*self.dir, &self.meta, &met)?);
+        }
+        let durable = read_mark(&*self.dir, &self.meta)?.map_or(0, |mark| mark.offset);
+        news.durable = durable.min(self.place.offset);
+        let listing = Listing::read(&*self.dir)?;
+        news.first = listing.bases.first().copied().unwrap_or(self.base);
+        Ok(news)
+    }
+
+    fn take_frames(&mut self, news: &mut News, met: &mut Vec<(Epoch, u64)>) -> io::Result<()> {
+        let scanned = scan_by_reading(&self.region, self.place, &self.keys)?;
+        if scanned.end.at > self.place.at {
+            self.region.publish(scanned.end.at);
+            self.place = scanned.end;
+            news.next = Some(self.place.offset);
+            met.extend(scanned.epochs);
+        }
+        Ok(())
+    }
+
+    /// The segment that begins where this one ends, renamed already or still under a spare's name.
+    fn next_segment(&mut self) -> io::Result<Option<Arc<Segment>>> {
+        let end = self.place.offset;
+        let listing = Listing::read(&*self.dir)?;
+        let named = listing.bases.contains(&end).then(|| segment::name_of(end));
+        for name in named.into_iter().chain(listing.spares) {
+            let mut region = match self.dir.follow_region(&name, HEADER_BYTES) {
+                Ok(region) => region,
+                // Renamed or unlinked since the listing: the next poll finds it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            let Ok(header) = segment::read_header(region.region()) else { continue };
+            let Some(activation) = &header.activation else { continue };
+            let follows = activation.base == end
+                && header.making.log == self.meta.log
+                && header.making.salt != self.keys.salt;
+            if !follows {
+                continue;
+            }
+            region.publish(HEADER_BYTES);
+            let Some(segment) = Segment::new(&header, region.region().clone()) else { continue };
+            self.keys = *segment.keys();
+            self.base = segment.base();
+            self.place = segment.start();
+            self.region = region;
+            return Ok(Some(Arc::new(segment)));
+        }
+        Ok(None)
+    }
+}
+
+/// Looks at segments by reading.
+struct ByReading<'a>(&'a dyn Directory);
+
+impl Look for ByReading<'_> {
+    fn header(&mut self, name: &str) -> Result<Result<SegmentHeader, HeaderFault>, OpenError> {
+        match self.0.follow_region(name, HEADER_BYTES) {
+            Ok(region) => Ok(segment::read_header(region.region())),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(Err(HeaderFault::Damaged)),
+            Err(error) => Err(OpenError::from_io(self.0.path().join(name), "read", error)),
+        }
+    }
+
+    fn scan(&mut self, name: &str, start: Place, keys: &Keys) -> Result<Scanned, OpenError> {
+        let io = |error| OpenError::from_io(self.0.path().join(name), "read", error);
+        let region = self.0.follow_region(name, HEADER_BYTES).map_err(io)?;
+        scan_by_reading(&region, start, keys).map_err(io)
+    }
+}
+
+/// Scans in chunks. What does not verify is the end here, never corruption: the writer may be about to finish it.
+fn scan_by_reading(region: &RegionFollower, start: Place, keys: &Keys) -> io::Result<Scanned> {
+    let mut all =
+        Scanned { end: start, time: None, epochs: Vec::new(), tail: Tail::Clean };
+    let mut want = 16 << 10;
+    let mut bytes = Vec::new();
+    loop {
+        let left = region.region().len().saturating_sub(all.end.at);
+        bytes.resize(left.min(want), 0);
+        let got = region.read_at(all.end.at, &mut bytes)?;
+        bytes.truncate(got);
+        let scanned = segment::scan(&bytes, all.end.at, all.end, keys);
+        let moved = scanned.end.at > all.end.at;
+        let next_frame = bytes
+            .get(scanned.end.at - all.end.at..)
+            .filter(|rest| rest.len() >= FRAME_HEADER)
+            .and_then(format::decode_head)
+            .map_or(FRAME_HEADER, |head| format::padded(head.bytes()));
+        all.end = scanned.end;
+        all.time = scanned.time.or(all.time);
+        all.epochs.extend(scanned.epochs);
+        // A frame that was cut off by the chunk is asked for whole; one that was there whole and did not verify
+        // is the end.
+        let whole = next_frame <= got;
+        if got == 0 || (!moved && whole) || next_frame > left {
+            return Ok(all);
+        }
+        want = CHUNK.max(next_frame);
+    }
+}

@@ -1,0 +1,282 @@
+//! Making the end good: what is recovered is put on disk, a new epoch begins, the log goes on.
+//!
+//! The order matters, each step may be the last before a crash: drop what is above the end; sync what is
+//! recovered; lower the cursors; record the epoch; go on in the segment or in a new one; move the mark.
+
+use super::ending::{Ending, Finder, LastSegment, Look};
+use super::epochs::{self, EpochsFound};
+use super::listing::Listing;
+use super::{DurablePlace, Recovered};
+use crate::cursor_file::CursorFile;
+use crate::dir::Directory;
+use crate::error::OpenError;
+use crate::format::{Activation, EpochRecord, FrameBuffer, HEADER_BYTES, HeaderFault, Mark, Meta, SegmentHeader};
+use crate::history::History;
+use crate::host;
+use crate::mark_file::MarkFile;
+use crate::options::Options;
+use crate::segment::{self, Keys, Place, Scanned, Segment, SegmentWriter, Tail};
+use crate::types::{Epoch, to_u64};
+use std::io;
+use std::sync::Arc;
+
+struct Recovery<'a> {
+    dir: &'a Arc<dyn Directory>,
+    options: &'a Options,
+    meta: &'a Meta,
+}
+
+/// See [`super::open`] and [`super::reopen`]; `cursors` are those of a log that is open already.
+pub(super) fn recover(
+    dir: &Arc<dyn Directory>,
+    options: &Options,
+    meta: &Meta,
+    cursors: Option<&CursorFile>,
+) -> Result<Recovered, OpenError> {
+    Recovery { dir, options, meta }.run(cursors)
+}
+
+impl Recovery<'_> {
+    fn run(&self, open_cursors: Option<&CursorFile>) -> Result<Recovered, OpenError> {
+        let log = self.meta.log;
+        let (mark_file, mark) = MarkFile::open(&**self.dir, log).map_err(self.io("read the mark"))?;
+        let found = epochs::read(&**self.dir, log).map_err(self.io("read the epochs"))?;
+        let listing = Listing::read(&**self.dir).map_err(self.io("list"))?;
+        let mut look = Mapped(&**self.dir);
+        let mut ending = Finder::new(&mut look, log, &listing).find(&listing.spares, mark)?;
+        self.settle_files(&mut ending).map_err(self.io("clean"))?;
+        let clean = mark.is_some_and(|mark| mark.closed && mark.offset == ending.end);
+        if !clean {
+            self.rewrite(&ending).map_err(self.io("sync"))?;
+        }
+        let cursors = match open_cursors {
+            Some(cursors) => {
+                cursors.lower(ending.end).map_err(self.io("lower the cursors"))?;
+                None
+            }
+            None => Some(self.open_cursors(&mut ending)?),
+        };
+        let (epoch, history) = self.begin_epoch(&found, &ending, mark)?;
+        let (active, writer) = self.go_on(&mut ending, epoch)?;
+        let durable = DurablePlace {
+            offset: ending.end,
+            segment: Arc::clone(&active),
+            at: writer.place().at,
+            epoch,
+            time: ending.time,
+        };
+        let mark_file = self.move_mark(mark_file, &durable).map_err(self.io("write the mark"))?;
+        Ok(Recovered {
+            dir: Arc::clone(self.dir),
+            meta: self.meta.clone(),
+            lock: None,
+            bases: ending.bases,
+            active,
+            writer: Some(writer),
+            next: ending.end,
+            time: ending.time,
+            history,
+            durable,
+            mark_file: Some(mark_file),
+            cursors,
+            report: ending.report,
+        })
+    }
+
+    fn io(&self, operation: &'static str) -> impl Fn(io::Error) -> OpenError {
+        let path = self.dir.path().to_path_buf();
+        move |error| OpenError::from_io(&path, operation, error)
+    }
+
+    /// Drops what is above the end and gives an adopted spare its name. The directory is synced before anything
+    /// else happens: no file of the same name may follow too early.
+    fn settle_files(&self, ending: &mut Ending) -> io::Result<()> {
+        for name in &ending.unlink {
+            match self.dir.unlink(name) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        if let Some((spare, base)) = ending.rename.take() {
+            let name = segment::name_of(base);
+            self.dir.open_region(&spare, HEADER_BYTES)?.region().sync(0..HEADER_BYTES)?;
+            self.dir.rename(&spare, &name)?;
+            if let Some(last) = ending.last.as_mut().filter(|last| last.name == spare) {
+                last.name.clone_from(&name);
+            }
+            for (file, _, _) in ending.unsure.iter_mut().filter(|(file, _, _)| *file == spare) {
+                file.clone_from(&name);
+            }
+        }
+        self.dir.sync()
+    }
+
+    /// Writes what may not be on disk again, with the same bytes, and syncs it: after a failed sync the kernel
+    /// holds the pages for clean.
+    fn rewrite(&self, ending: &Ending) -> io::Result<()> {
+        for (name, from, to) in &ending.unsure {
+            let mut writer = self.dir.open_region(name, HEADER_BYTES)?;
+            writer.publish(*to);
+            writer.rewrite(0..HEADER_BYTES)?;
+            writer.rewrite(*from..*to)?;
+            writer.region().sync(0..HEADER_BYTES)?;
+            writer.region().sync(*from..*to)?;
+        }
+        Ok(())
+    }
+
+    fn open_cursors(&self, ending: &mut Ending) -> Result<CursorFile, OpenError> {
+        let dir = Arc::clone(self.dir);
+        let (cursors, faults) =
+            CursorFile::open(dir, self.meta, ending.end, self.options.max_cursors_value(), false)?;
+        ending.report.damaged.extend(faults);
+        Ok(cursors)
+    }
+
+    fn begin_epoch(
+        &self,
+        found: &EpochsFound,
+        ending: &Ending,
+        mark: Option<Mark>,
+    ) -> Result<(Epoch, History), OpenError> {
+        let mut history = found.history();
+        let known = ending.epochs.iter().chain(&self.lost_epochs(found, ending)?).copied().collect::<Vec<_>>();
+        for (epoch, first) in known {
+            if !history.entries().iter().any(|(other, _)| *other == epoch) {
+                history = history.with(epoch, first);
+            }
+        }
+        let newest = history.newest().into_iter().chain(mark.map(|mark| mark.epoch));
+        let counter = newest.map(|epoch| epoch.counter).max().unwrap_or(0) + 1;
+        let tag = u32::from_le_bytes(host::random().map_err(self.io("begin an epoch"))?);
+        let epoch = Epoch { counter, tag };
+        let record = EpochRecord { epoch, first: ending.end, began: host::now() };
+        found
+            .append(&**self.dir, self.meta.log, record, &history)
+            .map_err(self.io("write the epochs"))?;
+        Ok((epoch, history.with(epoch, ending.end)))
+    }
+
+    /// Epochs whose record is damaged, from the segments. All of them are read then: this is the one case in
+    /// which open looks at more than two.
+    fn lost_epochs(
+        &self,
+        found: &EpochsFound,
+        ending: &Ending,
+    ) -> Result<Vec<(Epoch, u64)>, OpenError> {
+        let mut epochs = Vec::new();
+        let mut look = Mapped(&**self.dir);
+        for base in ending.bases.iter().filter(|_| found.damaged > 0) {
+            let name = segment::name_of(*base);
+            let Ok(header) = look.header(&name)? else { continue };
+            let Some(activation) = &header.activation else { continue };
+            epochs.push((activation.epoch, activation.base));
+            let keys = Keys { log: header.making.log, salt: header.making.salt };
+            let context = keys.context(activation.epoch);
+            let start =
+                Place { at: HEADER_BYTES, offset: *base, epoch: activation.epoch, context };
+            epochs.extend(look.scan(&name, start, &keys)?.epochs);
+        }
+        Ok(epochs)
+    }
+
+    /// Goes on behind the last frame if there is nothing but zeros and room, in a new segment otherwise.
+    fn go_on(
+        &self,
+        ending: &mut Ending,
+        epoch: Epoch,
+    ) -> Result<(Arc<Segment>, SegmentWriter), OpenError> {
+        let mut mark = FrameBuffer::new();
+        mark.epoch(epoch, host::now());
+        if let Some(last) = ending.last.take_if(|last| last.tail == Tail::Clean) {
+            let mapped = self.dir.open_region(&last.name, HEADER_BYTES);
+            let region = mapped.map_err(self.io("map a segment"))?;
+            let segment = Segment::new(&last.header, region.region().clone());
+            let mut writer = SegmentWriter::new(region, last.end);
+            if let Some(segment) = segment.filter(|_| writer.fits(mark.bytes())) {
+                writer.enter(&segment, epoch);
+                writer.append(&mut mark, ending.time);
+                let region = segment.region();
+                region.sync(last.end.at..writer.place().at).map_err(self.io("sync"))?;
+                return Ok((Arc::new(segment), writer));
+            }
+            ending.last = Some(last);
+        }
+        self.cut(ending, epoch)
+    }
+
+    /// A new segment at the recovered end. Its header says where the valid bytes of the one before end.
+    fn cut(
+        &self,
+        ending: &mut Ending,
+        epoch: Epoch,
+    ) -> Result<(Arc<Segment>, SegmentWriter), OpenError> {
+        let base = ending.end;
+        if ending.bases.last() == Some(&base) {
+            // No event stands in it, and the new one has its name.
+            ending.bases.pop();
+            ending.last = None;
+            self.dir.unlink(&segment::name_of(base)).map_err(self.io("clean"))?;
+            self.dir.sync().map_err(self.io("clean"))?;
+        }
+        let make = self.io("make a segment");
+        let bytes = self.options.first_segment_bytes();
+        let spare = segment::make(&**self.dir, self.meta.log, bytes).map_err(&make)?;
+        let name = spare.name.clone();
+        let end_of = |last: &LastSegment| u32::try_from(last.end.at).unwrap_or(u32::MAX);
+        let previous_end = ending.last.as_ref().map_or(0, end_of);
+        let activation = Activation {
+            base,
+            epoch,
+            previous: ending.bases.last().map(|previous| (*previous, previous_end)),
+            cut: ending.last.as_ref().is_some_and(|last| last.tail == Tail::Torn),
+            time: ending.time,
+        };
+        let (segment, writer) = segment::activate(spare, activation);
+        segment.region().sync(0..HEADER_BYTES).map_err(&make)?;
+        self.dir.rename(&name, &segment::name_of(base)).map_err(&make)?;
+        self.dir.sync().map_err(&make)?;
+        ending.bases.push(base);
+        Ok((segment, writer))
+    }
+
+    fn move_mark(&self, mut file: MarkFile, durable: &DurablePlace) -> io::Result<MarkFile> {
+        file.write(Mark {
+            sequence: 0,
+            offset: durable.offset,
+            base: durable.segment.base(),
+            position: to_u64(durable.at),
+            epoch: durable.epoch,
+            time: durable.time,
+            closed: false,
+        })?;
+        file.sync()?;
+        self.dir.sync()?;
+        Ok(file)
+    }
+}
+
+/// Looks at segments through a map: nobody else writes them.
+struct Mapped<'a>(&'a dyn Directory);
+
+impl Mapped<'_> {
+    fn io<'e>(&'e self, name: &'e str) -> impl Fn(io::Error) -> OpenError + 'e {
+        move |error| OpenError::from_io(self.0.path().join(name), "read", error)
+    }
+}
+
+impl Look for Mapped<'_> {
+    fn header(&mut self, name: &str) -> Result<Result<SegmentHeader, HeaderFault>, OpenError> {
+        match self.0.open_region(name, HEADER_BYTES) {
+            Ok(writer) => Ok(segment::read_header(writer.region())),
+            // Too short for a header, or not a regular file.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(Err(HeaderFault::Damaged)),
+            Err(error) => Err(self.io(name)(error)),
+        }
+    }
+
+    fn scan(&mut self, name: &str, start: Place, keys: &Keys) -> Result<Scanned, OpenError> {
+        let writer = self.0.open_region(name, HEADER_BYTES).map_err(self.io(name))?;
+        Ok(segment::scan(writer.unpublished(), HEADER_BYTES, start, keys))
+    }
+}

@@ -1,0 +1,82 @@
+//! Making a segment: a spare first, a segment of the log when it is activated.
+
+use super::{Segment, SegmentWriter};
+use crate::dir::Directory;
+use crate::format::{self, Activation, HEADER_BYTES, HeaderFault, Making, SegmentHeader};
+use crate::host;
+use crate::map::{Region, RegionWriter};
+use crate::types::LogId;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// A segment made ahead: a whole file with a making, on disk under a name without base.
+#[derive(Debug)]
+pub(crate) struct Spare {
+    pub(crate) name: String,
+    pub(crate) making: Making,
+    pub(crate) writer: RegionWriter,
+}
+
+impl Spare {
+    pub(crate) fn bytes(&self) -> usize {
+        self.writer.region().len()
+    }
+}
+
+/// `<base, 20 digits>.log`.
+pub(crate) fn name_of(base: u64) -> String {
+    format!("{base:020}.log")
+}
+
+/// The base in a segment's name.
+pub(crate) fn parse_name(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".log")?;
+    let plain = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    plain.then(|| digits.parse().ok())?
+}
+
+/// Whether this is the name of a spare.
+pub(crate) fn parse_spare_name(name: &str) -> bool {
+    name.strip_prefix("spare-")
+        .and_then(|rest| rest.strip_suffix(".log"))
+        .is_some_and(|hex| hex.len() == 16 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// Makes a spare of `bytes` bytes and puts its name on disk.
+pub(crate) fn make(dir: &dyn Directory, log: LogId, bytes: u32) -> io::Result<Spare> {
+    let making = Making { log, salt: host::random()?, bytes, made: host::now() };
+    let name = format!("spare-{:016x}.log", u64::from_le_bytes(host::random()?));
+    let len = usize::try_from(bytes).map_err(io::Error::other)?;
+    let writer = dir.create_region(&name, len, HEADER_BYTES, &making.page())?;
+    if let Err(error) = dir.sync() {
+        // The caller hears of the error; a spare that stays behind is unlinked by the next open.
+        let _ = dir.unlink(&name);
+        return Err(error);
+    }
+    Ok(Spare { name, making, writer })
+}
+
+/// Turns a spare into the active segment: stores the activation through the map. From here on the file is a
+/// segment of the log, whatever its name.
+pub(crate) fn activate(spare: Spare, activation: Activation) -> (Arc<Segment>, SegmentWriter) {
+    let Spare { making, writer, .. } = spare;
+    for (at, word) in format::activation_words(&making, &activation) {
+        // Release: a reader in another process that sees the last word sees those before it.
+        writer.region().word(at).store(word, Ordering::Release);
+    }
+    let header = SegmentHeader { making, activation: Some(activation) };
+    let segment = Segment::new(&header, writer.region().clone());
+    let segment = Arc::new(segment.unwrap_or_else(|| unreachable!("the activation is given")));
+    let start = segment.start();
+    (segment, SegmentWriter::new(writer, start))
+}
+
+/// Reads and checks the header of an open region.
+pub(crate) fn read_header(region: &Region) -> Result<SegmentHeader, HeaderFault> {
+    let mut page = [0; HEADER_BYTES];
+    for (index, chunk) in page.chunks_exact_mut(8).enumerate() {
+        chunk.copy_from_slice(&region.load_word(index * 8, Ordering::Acquire).to_le_bytes());
+    }
+    SegmentHeader::parse(&page)
+}

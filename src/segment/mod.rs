@@ -1,0 +1,87 @@
+//! One file of the log: making it, writing frames into it, walking and scanning them.
+
+mod make;
+mod place;
+mod scan;
+mod walk;
+mod writer;
+
+pub(crate) use make::{Spare, activate, make, name_of, parse_name, parse_spare_name, read_header};
+pub(crate) use place::{Keys, Place};
+pub(crate) use scan::{Scanned, Tail, scan};
+pub(crate) use walk::{Frame, Step};
+pub(crate) use writer::SegmentWriter;
+
+use crate::format::{HEADER_BYTES, SegmentHeader};
+use crate::map::Region;
+use crate::types::Epoch;
+use parking_lot::Mutex;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock, Weak};
+
+/// A segment that can be read. Shared by everything that reads it; the map lives as long as this does.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    base: u64,
+    epoch: Epoch,
+    keys: Keys,
+    region: Region,
+    /// Frames below this frame position have verified in this process: their checksums are not computed again.
+    verified: AtomicUsize,
+    /// Known places, a coarse table that walks leave behind, so that a seek does not walk from the start.
+    places: Mutex<Vec<Place>>,
+    /// The last of `places`, to see without the lock whether a walk has something to add.
+    last_place: AtomicUsize,
+    /// The segment after this one, once there is one. Weak: a reader here does not hold the rest of the log.
+    next: OnceLock<Weak<Segment>>,
+}
+
+impl Segment {
+    pub(crate) fn new(header: &SegmentHeader, region: Region) -> Option<Self> {
+        let activation = header.activation.as_ref()?;
+        Some(Self {
+            base: activation.base,
+            epoch: activation.epoch,
+            keys: Keys { log: header.making.log, salt: header.making.salt },
+            region,
+            verified: AtomicUsize::new(HEADER_BYTES),
+            places: Mutex::new(Vec::new()),
+            last_place: AtomicUsize::new(HEADER_BYTES),
+            next: OnceLock::new(),
+        })
+    }
+
+    /// Offset of the first event that stands here, or will.
+    pub(crate) fn base(&self) -> u64 {
+        self.base
+    }
+
+    pub(crate) fn region(&self) -> &Region {
+        &self.region
+    }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// The place of the first frame.
+    pub(crate) fn start(&self) -> Place {
+        Place {
+            at: HEADER_BYTES,
+            offset: self.base,
+            epoch: self.epoch,
+            context: self.keys.context(self.epoch),
+        }
+    }
+
+    /// Links the segment that follows. Called once, by the roll.
+    pub(crate) fn link(&self, next: &Arc<Self>) {
+        // A second link would be the same one: rolls are made under the append lock.
+        let _ = self.next.set(Arc::downgrade(next));
+    }
+
+    /// The segment that follows, if it is still held by the log.
+    pub(crate) fn next(&self) -> Option<Arc<Self>> {
+        self.next.get()?.upgrade()
+    }
+}

@@ -1,0 +1,154 @@
+//! Walking published frames: every frame is verified once per process, nothing is skipped silently.
+
+use super::{Place, Segment};
+use crate::format::{self, FRAME_HEADER, FrameHead, FrameKind};
+use crate::history::History;
+use std::sync::atomic::Ordering;
+
+/// Bytes between two entries of a segment's table of places.
+const PLACE_EVERY: usize = 64 << 10;
+
+/// A frame with events, verified.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frame {
+    /// Frame position.
+    pub(crate) at: usize,
+    pub(crate) head: FrameHead,
+}
+
+impl Frame {
+    /// Where the records stand in the segment.
+    pub(crate) fn records(&self) -> std::ops::Range<usize> {
+        self.at + FRAME_HEADER..self.at + self.head.bytes()
+    }
+
+    /// The offset after the last event of the frame.
+    pub(crate) fn end(&self) -> u64 {
+        self.head.offset + u64::from(self.head.count)
+    }
+}
+
+/// What stands at a place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    /// Events; the place has moved behind them.
+    Frame(Frame),
+    /// The published end of this segment.
+    End,
+    /// Bytes that do not verify; the place has not moved.
+    Damaged,
+}
+
+impl Segment {
+    /// Takes the next frame with events, passing over control frames.
+    pub(crate) fn step(&self, place: &mut Place) -> Step {
+        loop {
+            let end = self.region().end();
+            if place.at >= end {
+                return Step::End;
+            }
+            let Some(head) = self.frame_at(place, end) else { return Step::Damaged };
+            let at = place.at;
+            self.pass(place, &head);
+            match head.kind {
+                FrameKind::Event | FrameKind::Batch => return Step::Frame(Frame { at, head }),
+                FrameKind::Epoch | FrameKind::Skip => {}
+            }
+        }
+    }
+
+    /// The frame at `place` if it verifies there. An epoch frame verifies under its own epoch.
+    fn frame_at(&self, place: &Place, end: usize) -> Option<FrameHead> {
+        let rest = self.region().bytes(place.at..end)?;
+        let head = format::decode_head(rest)?;
+        let bytes = rest.get(..head.bytes())?;
+        let verified = self.verified.load(Ordering::Relaxed);
+        if place.at >= verified {
+            let context = match format::decode_epoch(bytes, &head) {
+                Some(epoch) => self.keys().context(epoch),
+                None => place.context,
+            };
+            if !format::verify(bytes, &head, context) {
+                return None;
+            }
+            if place.at == verified {
+                // Relaxed: the mark says nothing about memory, only that this process has checked those bytes;
+                // they were frozen before any reader could see them.
+                let next = place.at + format::padded(head.bytes());
+                self.verified.fetch_max(next, Ordering::Relaxed);
+            }
+        }
+        (head.offset == place.offset).then_some(head)
+    }
+
+    /// Moves `place` behind a frame that has verified there.
+    fn pass(&self, place: &mut Place, head: &FrameHead) {
+        let bytes = self.region().bytes(place.at..place.at + head.bytes());
+        if let Some(epoch) = bytes.and_then(|bytes| format::decode_epoch(bytes, head)) {
+            place.epoch = epoch;
+            place.context = self.keys().context(epoch);
+        }
+        place.at += format::padded(head.bytes());
+        place.offset += u64::from(head.count);
+        self.remember(place);
+    }
+
+    fn remember(&self, place: &Place) {
+        if place.at < self.last_place.load(Ordering::Relaxed) + PLACE_EVERY {
+            return;
+        }
+        // Whoever comes second has nothing to add.
+        if let Some(mut places) = self.places.try_lock() {
+            if places.last().is_none_or(|last| last.at + PLACE_EVERY <= place.at) {
+                places.push(*place);
+                self.last_place.store(place.at, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The nearest known place at or below `offset`.
+    pub(crate) fn place_below(&self, offset: u64) -> Place {
+        let places = self.places.lock();
+        let index = places.partition_point(|place| place.offset <= offset);
+        index.checked_sub(1).and_then(|last| places.get(last).copied()).unwrap_or_else(|| self.start())
+    }
+
+    /// Behind damage: moves `place` to the next frame that verifies and whose offset lies in
+    /// [place.offset, below). `false`: there is none up to the published end.
+    pub(crate) fn resume(&self, place: &mut Place, below: u64, history: &History) -> bool {
+        let end = self.region().end();
+        let mut at = place.at + 8;
+        while at + FRAME_HEADER <= end {
+            if let Some(found) = self.plausible(at, end, place, below, history) {
+                *place = found;
+                return true;
+            }
+            at += 8;
+        }
+        false
+    }
+
+    fn plausible(
+        &self,
+        at: usize,
+        end: usize,
+        from: &Place,
+        below: u64,
+        history: &History,
+    ) -> Option<Place> {
+        let rest = self.region().bytes(at..end)?;
+        let head = format::decode_head(rest)?;
+        if head.offset < from.offset || head.offset >= below {
+            return None;
+        }
+        let bytes = rest.get(..head.bytes())?;
+        let epochs = std::iter::once(from.epoch).chain(history.candidates(head.offset).take(4));
+        for epoch in epochs {
+            let context = self.keys().context(epoch);
+            if format::verify(bytes, &head, context) {
+                return Some(Place { at, offset: head.offset, epoch, context });
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,137 @@
+//! Append: one short critical section that assigns offset and time, copies the frame and publishes it.
+
+use super::{Shared, SpareSlot, unpark};
+use crate::error::{AppendError, IoFailure};
+use crate::format::FrameBuffer;
+use crate::host;
+use crate::notify::{Asleep, Sleeper};
+use crate::segment::{Segment, SegmentWriter};
+use crate::types::MAX_OFFSET;
+use parking_lot::MutexGuard;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Whether an append may wait for a roll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    Roll,
+    Never,
+}
+
+/// What may be done with the log.
+#[derive(Clone, Debug)]
+pub(super) enum Status {
+    Open,
+    ReadOnly,
+    /// A sync has failed, with this error.
+    Poisoned(IoFailure),
+    /// The last round is being made.
+    Closing,
+    Closed,
+}
+
+/// A roll that the sync thread has not carried to the disk yet.
+#[derive(Clone, Debug)]
+pub(super) struct Rolled {
+    pub(super) sealed: Arc<Segment>,
+    /// Where the last frame of the sealed segment ends.
+    pub(super) end: usize,
+    pub(super) successor: Arc<Segment>,
+    pub(super) spare_name: String,
+    /// Time of the last event in the sealed segment.
+    pub(super) time: u64,
+}
+
+/// What the append lock guards.
+#[derive(Debug)]
+pub(super) struct Appending {
+    pub(super) status: Status,
+    pub(super) active: Arc<Segment>,
+    /// `None` when open for reading only.
+    pub(super) writer: Option<SegmentWriter>,
+    /// Time of the last event: no later one has an earlier time.
+    pub(super) time: u64,
+    pub(super) rolled: Option<Rolled>,
+    pub(super) spare: SpareSlot,
+}
+
+impl Appending {
+    pub(super) fn new(active: Arc<Segment>, writer: Option<SegmentWriter>, time: u64) -> Self {
+        let status = if writer.is_some() { Status::Open } else { Status::ReadOnly };
+        Self { status, active, writer, time, rolled: None, spare: SpareSlot::None }
+    }
+
+    /// The writer, or why there is none to use.
+    pub(super) fn open(&mut self) -> Result<&mut SegmentWriter, AppendError> {
+        match (&self.status, &mut self.writer) {
+            (Status::Open, Some(writer)) => Ok(writer),
+            (Status::Poisoned(_), _) => Err(AppendError::Poisoned),
+            (Status::Closing | Status::Closed, _) => Err(AppendError::Closed),
+            (Status::ReadOnly | Status::Open, _) => Err(AppendError::ReadOnly),
+        }
+    }
+}
+
+impl Shared {
+    /// Appends a frame and returns its offsets when it and all before it are visible.
+    ///
+    /// The checksum of the body was computed before; only what depends on the place is folded in under the lock.
+    pub(crate) fn append(
+        &self,
+        frame: &mut FrameBuffer,
+        wait: Wait,
+    ) -> Result<Range<u64>, AppendError> {
+        let now = host::now();
+        let mut state = self.append.lock();
+        loop {
+            let writer = state.open()?;
+            if MAX_OFFSET - writer.place().offset < u64::from(frame.count()) {
+                return Err(AppendError::Full);
+            }
+            if writer.fits(frame.bytes()) {
+                break;
+            }
+            self.roll(&mut state, frame.bytes(), wait)?;
+        }
+        Ok(self.publish(state, frame, now))
+    }
+
+    fn publish(
+        &self,
+        mut state: MutexGuard<'_, Appending>,
+        frame: &mut FrameBuffer,
+        now: u64,
+    ) -> Range<u64> {
+        let time = state.time.max(now);
+        state.time = time;
+        let Some(writer) = &mut state.writer else { unreachable!("the caller has used it") };
+        let first = writer.place().offset;
+        writer.append(frame, time);
+        let end = writer.place().offset;
+        let (used, len) = writer.filled();
+        let ask = used > len / 2 && matches!(state.spare, SpareSlot::None);
+        if ask {
+            self.ask_for_spare(&mut state, 0);
+        }
+        let asleep = self.marks.end.publish(end);
+        drop(state);
+        if ask {
+            unpark(&self.signals.keeper);
+        }
+        self.wake(asleep);
+        first..end
+    }
+
+    /// Wakes whom a publication has found asleep. Never under the append lock.
+    pub(super) fn wake(&self, asleep: Asleep) {
+        if !asleep.any() {
+            return;
+        }
+        if asleep.has(Sleeper::SYNC) {
+            unpark(&self.signals.sync);
+        }
+        if asleep.has(Sleeper::DISPATCHER) {
+            unpark(&self.signals.dispatcher);
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Waiting until something is on disk, as a future and by blocking.
+
+use super::append::Status;
+use super::{Shared, unpark};
+use crate::error::SyncError;
+use crate::options::SyncPolicy;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Goal {
+    /// The event with this offset is on disk.
+    Offset(u64),
+    /// The sync round with this number is done.
+    Round(u64),
+}
+
+#[derive(Debug, Default)]
+struct Waits {
+    next: u64,
+    waiting: HashMap<u64, (Goal, Waker)>,
+}
+
+/// Who waits for the disk.
+#[derive(Debug, Default)]
+pub(super) struct DurableWaits(Mutex<Waits>);
+
+impl DurableWaits {
+    fn set(&self, ticket: Option<u64>, goal: Goal, waker: &Waker) -> u64 {
+        let mut waits = self.0.lock();
+        let ticket = ticket.unwrap_or_else(|| {
+            waits.next += 1;
+            waits.next
+        });
+        waits.waiting.insert(ticket, (goal, waker.clone()));
+        ticket
+    }
+
+    fn remove(&self, ticket: u64) {
+        self.0.lock().waiting.remove(&ticket);
+    }
+
+    /// Wakes those whose goal is reached.
+    pub(super) fn wake_due(&self, shared: &Shared) {
+        let mut waits = self.0.lock();
+        if waits.waiting.is_empty() {
+            return;
+        }
+        let (durable, done) = (shared.marks.durable(), shared.rounds.done());
+        let mut due = Vec::new();
+        waits.waiting.retain(|_, (goal, waker)| {
+            let reached = match goal {
+                Goal::Offset(offset) => *offset < durable,
+                Goal::Round(round) => *round <= done,
+            };
+            if reached {
+                due.push(waker.clone());
+            }
+            !reached
+        });
+        drop(waits);
+        due.into_iter().for_each(Waker::wake);
+    }
+
+    pub(super) fn wake_all(&self) {
+        let waiting = std::mem::take(&mut self.0.lock().waiting);
+        waiting.into_values().for_each(|(_, waker)| waker.wake());
+    }
+}
+
+/// Resolves when what it waits for is on disk, or never will be.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub(crate) struct DurableFuture {
+    shared: Arc<Shared>,
+    goal: Goal,
+    ticket: Option<u64>,
+}
+
+impl DurableFuture {
+    pub(crate) fn offset(shared: Arc<Shared>, offset: u64) -> Self {
+        // Nobody else would sync for this waiter under `Manual`.
+        if shared.options.sync_value() == SyncPolicy::Manual && shared.marks.durable() <= offset {
+            shared.rounds.ask();
+            unpark(&shared.signals.sync);
+        }
+        Self { shared, goal: Goal::Offset(offset), ticket: None }
+    }
+
+    /// All appends and acks before this call.
+    pub(crate) fn everything(shared: Arc<Shared>) -> Self {
+        let round = shared.rounds.ask();
+        unpark(&shared.signals.sync);
+        Self { shared, goal: Goal::Round(round), ticket: None }
+    }
+
+    fn state(&self) -> Option<Result<(), SyncError>> {
+        let reached = match self.goal {
+            Goal::Offset(offset) => offset < self.shared.marks.durable(),
+            Goal::Round(round) => round <= self.shared.rounds.done(),
+        };
+        if reached {
+            return Some(Ok(()));
+        }
+        match &self.shared.append.lock().status {
+            Status::Open | Status::Closing => None,
+            Status::ReadOnly => Some(Err(SyncError::ReadOnly)),
+            Status::Poisoned(failure) => Some(Err(SyncError::Poisoned(failure.clone()))),
+            Status::Closed => Some(Err(SyncError::Closed)),
+        }
+    }
+
+    /// Blocks this thread until the future is ready.
+    pub(crate) fn wait(mut self) -> Result<(), SyncError> {
+        let parker = crossbeam_utils::sync::Parker::new();
+        let waker = crate::notify::waker_of(parker.unparker().clone());
+        let mut context = Context::from_waker(&waker);
+        loop {
+            if let Poll::Ready(result) = Pin::new(&mut self).poll(&mut context) {
+                return result;
+            }
+            parker.park();
+        }
+    }
+}
+
+impl Future for DurableFuture {
+    type Output = Result<(), SyncError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(result) = self.state() {
+            return Poll::Ready(result);
+        }
+        let ticket = self.shared.durable_waits.set(self.ticket, self.goal, context.waker());
+        self.ticket = Some(ticket);
+        // Whoever reached the goal before the registration did not see it.
+        self.state().map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+impl Drop for DurableFuture {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            self.shared.durable_waits.remove(ticket);
+        }
+    }
+}

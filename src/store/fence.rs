@@ -1,0 +1,64 @@
+//! Fencing: the newest handle of a named cursor is the only one that may use it.
+
+use parking_lot::{Mutex, MutexGuard};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::Waker;
+
+/// One handle's right to a cursor.
+#[derive(Debug, Default)]
+pub(crate) struct Fence {
+    fenced: AtomicBool,
+    /// Whoever waits through this handle, to be told at once.
+    waiting: Mutex<Option<Waker>>,
+}
+
+impl Fence {
+    /// Whether a newer handle has taken over. Acquire pairs with the Release in [`Fences::take_over`].
+    pub(crate) fn is_fenced(&self) -> bool {
+        self.fenced.load(Ordering::Acquire)
+    }
+
+    /// Remembers whom to wake when the fence falls.
+    pub(crate) fn watch(&self, waker: &Waker) {
+        *self.waiting.lock() = Some(waker.clone());
+    }
+}
+
+/// Who holds which cursor slot.
+#[derive(Debug, Default)]
+pub(crate) struct Fences {
+    holders: Mutex<HashMap<u32, Weak<Fence>>>,
+    naming: Mutex<()>,
+}
+
+impl Fences {
+    /// Held while a name is looked up and, if new, created.
+    pub(crate) fn naming(&self) -> MutexGuard<'_, ()> {
+        self.naming.lock()
+    }
+
+    /// Fences the handle that holds `slot`, if any, and makes a right for the new one.
+    pub(crate) fn take_over(&self, slot: u32) -> Arc<Fence> {
+        let fence = Arc::new(Fence::default());
+        let older = self.holders.lock().insert(slot, Arc::downgrade(&fence));
+        if let Some(older) = older.and_then(|older| older.upgrade()) {
+            older.fenced.store(true, Ordering::Release);
+            let waiting = older.waiting.lock().take();
+            if let Some(waker) = waiting {
+                waker.wake();
+            }
+        }
+        fence
+    }
+
+    /// Forgets `slot` if `fence` still holds it: called when the handle is dropped.
+    pub(crate) fn release(&self, slot: u32, fence: &Arc<Fence>) {
+        let mut holders = self.holders.lock();
+        let held = holders.get(&slot).is_some_and(|held| held.as_ptr() == Arc::as_ptr(fence));
+        if held {
+            holders.remove(&slot);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The keeper thread: makes the next segment ahead, so that an append seldom waits for a disk.
+
+use super::{Shared, SpareSlot};
+use crate::segment;
+use crossbeam_utils::sync::Parker;
+
+impl Shared {
+    pub(super) fn keeper_loop(&self, parker: &Parker) {
+        while !self.marks.closed() {
+            match self.take_wish() {
+                Some(bytes) => {
+                    let made = segment::make(&*self.dir, self.log_id(), bytes);
+                    self.append.lock().spare = match made {
+                        Ok(spare) => SpareSlot::Ready(spare),
+                        Err(error) => SpareSlot::Failed(error),
+                    };
+                    self.room.notify_all();
+                }
+                None => parker.park(),
+            }
+        }
+    }
+
+    fn take_wish(&self) -> Option<u32> {
+        let mut state = self.append.lock();
+        match state.spare {
+            SpareSlot::Wanted(bytes) => {
+                state.spare = SpareSlot::Making;
+                Some(bytes)
+            }
+            _ => None,
+        }
+    }
+}

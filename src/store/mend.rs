@@ -1,0 +1,91 @@
+//! Poison, and what heals it.
+
+use super::append::{Appending, Status};
+use super::rounds::Progress;
+use super::table::Table;
+use super::{Shared, SpareSlot};
+use crate::error::{IoFailure, OpenError};
+use crate::recovery;
+use std::io;
+use std::sync::Arc;
+
+impl Shared {
+    /// A sync has failed. The kernel may have marked the pages clean without writing them, so nothing is tried
+    /// again: appends and syncs fail from here on, reads end at the durable mark.
+    pub(super) fn poison(&self, error: io::Error) {
+        let mut state = self.append.lock();
+        if matches!(state.status, Status::Open | Status::Closing) {
+            state.status = Status::Poisoned(IoFailure::new(self.dir.path(), "sync", error));
+            // Back to what is on disk. Only appends publish besides this, and they look at the status first.
+            let _ = self.marks.end.publish(self.marks.durable());
+        }
+        drop(state);
+        self.wake_everybody();
+    }
+
+    /// Heals a poisoned log in place: runs recovery on what is really there, under the same lock file and with
+    /// the same handles. Nothing happens to a log that is not poisoned.
+    pub(crate) fn reopen(&self) -> Result<(), OpenError> {
+        let mut progress = self.progress.lock();
+        let mut state = self.append.lock();
+        if !matches!(state.status, Status::Poisoned(_)) {
+            return Ok(());
+        }
+        while matches!(state.spare, SpareSlot::Wanted(_) | SpareSlot::Making) {
+            if matches!(state.spare, SpareSlot::Wanted(_)) {
+                state.spare = SpareSlot::None;
+                break;
+            }
+            self.room.wait(&mut state);
+        }
+        // One writer at a time: the old one is gone before recovery maps the file again.
+        state.writer = None;
+        let found = recovery::reopen(&self.dir, &self.options, &self.meta, self.cursors.as_ref())?;
+        let durable = found.durable.clone();
+        *progress = Progress::new(found.durable, found.mark_file);
+        *self.history.lock() = Arc::new(found.history);
+        *self.report.lock() = found.report;
+        let open_segments = self.options.open_segments_value();
+        *self.table.lock() = Table::new(found.bases, Arc::clone(&found.active), open_segments);
+        *state = Appending::new(found.active, found.writer, found.time);
+        // The generation first: who sees the new marks must judge its position before it reads on.
+        self.marks.next_generation();
+        let _ = self.marks.durable.publish(durable.offset);
+        let _ = self.marks.end.publish(durable.offset);
+        drop(state);
+        drop(progress);
+        self.wake_everybody();
+        Ok(())
+    }
+
+    /// No more appends. The sync thread makes the last round.
+    pub(super) fn begin_close(&self) {
+        if self.marks.close() {
+            return;
+        }
+        let mut state = self.append.lock();
+        if matches!(state.status, Status::Open) {
+            state.status = Status::Closing;
+        }
+        drop(state);
+        self.wake_everybody();
+    }
+
+    /// After the threads have ended: what is still waiting will not come.
+    pub(super) fn end_close(&self) -> Result<(), IoFailure> {
+        let mut state = self.append.lock();
+        let result = match &state.status {
+            Status::Poisoned(failure) => Err(failure.clone()),
+            _ => Ok(()),
+        };
+        if !matches!(state.status, Status::ReadOnly) {
+            state.status = Status::Closed;
+        }
+        // From here on somebody else may open it.
+        state.writer = None;
+        drop(state);
+        self.lock.lock().take();
+        self.wake_everybody();
+        result
+    }
+}

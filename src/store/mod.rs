@@ -1,0 +1,174 @@
+//! What all handles of a log share: the append path, the marks, the table of segments, and the two threads that
+//! serve them (sync, keeper).
+//!
+//! Lock order, outermost first: `progress` (held by a sync round and by `reopen`), `append`, `table`; no other
+//! lock is held while one of them is taken.
+
+mod append;
+mod durable;
+mod fence;
+mod following;
+mod keeper;
+mod marks;
+mod mend;
+mod roll;
+mod rounds;
+mod sync_thread;
+mod table;
+mod threads;
+
+pub(crate) use append::Wait;
+pub(crate) use durable::DurableFuture;
+pub(crate) use fence::{Fence, Fences};
+pub(crate) use marks::{Level, Marks};
+pub(crate) use table::Located;
+pub(crate) use threads::Store;
+
+use crate::cursor_file::CursorFile;
+use crate::dir::{Directory, Lock};
+use crate::format::Meta;
+use crate::history::{History, Verdict};
+use crate::options::Options;
+use crate::error::AckError;
+use crate::recovery::{Follower, Recovered, RecoveryReport};
+use crate::types::{Epoch, LogId, Position};
+use crate::waiters::Waiters;
+use append::{Appending, Status};
+use crossbeam_utils::sync::Unparker;
+use durable::DurableWaits;
+use parking_lot::{Condvar, Mutex};
+use rounds::{Progress, Rounds};
+use roll::SpareSlot;
+use std::sync::{Arc, OnceLock};
+use table::Table;
+
+/// The state behind every handle.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) dir: Arc<dyn Directory>,
+    pub(crate) options: Options,
+    pub(crate) meta: Meta,
+    pub(crate) marks: Marks,
+    /// Readers that wait, by read level.
+    pub(crate) visible_waiters: Waiters,
+    pub(crate) durable_waiters: Waiters,
+    /// `None` on a log that is open for reading only.
+    pub(crate) cursors: Option<CursorFile>,
+    pub(crate) fences: Fences,
+    append: Mutex<Appending>,
+    /// Appenders that wait for a roll; notified with `append` by the keeper and the sync thread.
+    room: Condvar,
+    table: Mutex<Table>,
+    history: Mutex<Arc<History>>,
+    progress: Mutex<Progress>,
+    rounds: Rounds,
+    durable_waits: DurableWaits,
+    report: Mutex<RecoveryReport>,
+    follower: Mutex<Option<Follower>>,
+    signals: Signals,
+    /// Held until the log is closed; `None` when open for reading only.
+    lock: Mutex<Option<Lock>>,
+}
+
+/// How to wake the threads. Set once, before the first handle is given out.
+#[derive(Debug, Default)]
+struct Signals {
+    sync: OnceLock<Unparker>,
+    keeper: OnceLock<Unparker>,
+    dispatcher: OnceLock<Unparker>,
+}
+
+fn unpark(signal: &OnceLock<Unparker>) {
+    if let Some(unparker) = signal.get() {
+        unparker.unpark();
+    }
+}
+
+impl Shared {
+    /// Takes over what recovery has found or made.
+    pub(crate) fn new(recovered: Recovered, options: Options) -> Self {
+        let Recovered { dir, meta, lock, bases, active, writer, next, time, history, durable, report, .. } =
+            recovered;
+        Self {
+            marks: Marks::new(bases.first().copied().unwrap_or(0), next, durable.offset),
+            visible_waiters: Waiters::default(),
+            durable_waiters: Waiters::default(),
+            cursors: recovered.cursors,
+            fences: Fences::default(),
+            append: Mutex::new(Appending::new(Arc::clone(&active), writer, time)),
+            room: Condvar::new(),
+            table: Mutex::new(Table::new(bases, active, options.open_segments_value())),
+            history: Mutex::new(Arc::new(history)),
+            progress: Mutex::new(Progress::new(durable, recovered.mark_file)),
+            rounds: Rounds::default(),
+            durable_waits: DurableWaits::default(),
+            report: Mutex::new(report),
+            follower: Mutex::new(None),
+            signals: Signals::default(),
+            lock: Mutex::new(lock),
+            dir,
+            options,
+            meta,
+        }
+    }
+
+    pub(crate) fn log_id(&self) -> LogId {
+        self.meta.log
+    }
+
+    pub(crate) fn history(&self) -> Arc<History> {
+        Arc::clone(&self.history.lock())
+    }
+
+    /// The epoch in force.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.history().newest().unwrap_or_default()
+    }
+
+    /// What the log says today about a position that somebody kept.
+    pub(crate) fn judge(&self, position: &Position) -> Verdict {
+        self.history().judge(position, self.log_id(), self.marks.next())
+    }
+
+    /// Whether acks are taken.
+    pub(crate) fn may_ack(&self) -> Result<(), AckError> {
+        match self.append.lock().status {
+            Status::Open => Ok(()),
+            Status::ReadOnly => Err(AckError::ReadOnly),
+            Status::Poisoned(_) => Err(AckError::Poisoned),
+            Status::Closing | Status::Closed => Err(AckError::Closed),
+        }
+    }
+
+    pub(crate) fn report(&self) -> RecoveryReport {
+        self.report.lock().clone()
+    }
+
+    pub(crate) fn waiters(&self, level: Level) -> &Waiters {
+        match level {
+            Level::Visible => &self.visible_waiters,
+            Level::Durable => &self.durable_waiters,
+        }
+    }
+
+    /// Somebody began to wait at a level where nobody did: the dispatcher may be parked without its bit.
+    pub(crate) fn wake_dispatcher(&self) {
+        unpark(&self.signals.dispatcher);
+    }
+
+    /// A cursor has something to save.
+    pub(crate) fn wake_sync(&self) {
+        unpark(&self.signals.sync);
+    }
+
+    /// Something changed that is not an event: everybody looks again.
+    pub(crate) fn wake_everybody(&self) {
+        self.visible_waiters.wake_all();
+        self.durable_waiters.wake_all();
+        self.durable_waits.wake_all();
+        self.room.notify_all();
+        unpark(&self.signals.dispatcher);
+        unpark(&self.signals.sync);
+        unpark(&self.signals.keeper);
+    }
+}

@@ -1,0 +1,168 @@
+//! The table of segments: which one holds an offset. Appends never take its lock; a roll's new segment is found
+//! through the link of the one before until the sync thread has entered it here.
+
+use super::Shared;
+use crate::format::HEADER_BYTES;
+use crate::map::Region;
+use crate::segment::{self, Segment};
+use crate::types::to_usize;
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::{Arc, Weak};
+
+/// Segments by base, oldest first.
+#[derive(Debug)]
+pub(super) struct Table {
+    bases: Vec<u64>,
+    /// The newest one entered; older ones are opened when somebody reads them.
+    last: Arc<Segment>,
+    opened: HashMap<u64, Weak<Segment>>,
+    /// Sealed segments that stay mapped though nobody reads them, oldest use first.
+    kept: VecDeque<Arc<Segment>>,
+    kept_max: usize,
+}
+
+/// Where an offset stands.
+#[derive(Debug)]
+pub(crate) enum Located {
+    /// In this segment, if anywhere. It ends before `below`, as far as is known.
+    Segment { segment: Arc<Segment>, below: u64 },
+    /// In a file that cannot be read as a segment: everything up to `to` is lost.
+    Damaged { to: u64 },
+    /// Below the oldest segment.
+    Trimmed { first: u64 },
+}
+
+impl Table {
+    pub(super) fn new(bases: Vec<u64>, last: Arc<Segment>, kept_max: u32) -> Self {
+        let kept_max = to_usize(kept_max);
+        Self { bases, last, opened: HashMap::new(), kept: VecDeque::new(), kept_max }
+    }
+
+    /// Enters the segment that follows the last one.
+    pub(super) fn push(&mut self, segment: Arc<Segment>) {
+        let before = std::mem::replace(&mut self.last, segment);
+        self.opened.insert(before.base(), Arc::downgrade(&before));
+        self.keep(before);
+        self.bases.push(self.last.base());
+    }
+
+    fn keep(&mut self, segment: Arc<Segment>) {
+        self.kept.retain(|other| !Arc::ptr_eq(other, &segment));
+        self.kept.push_back(segment);
+        while self.kept.len() > self.kept_max {
+            self.kept.pop_front();
+        }
+        if self.opened.len() > 2 * self.kept_max + 64 {
+            self.opened.retain(|_, weak| weak.strong_count() > 0);
+        }
+    }
+
+    pub(super) fn drop_below(&mut self, first: u64) {
+        let gone = self.bases.partition_point(|base| *base < first);
+        self.bases.drain(..gone);
+        self.kept.retain(|segment| segment.base() >= first);
+    }
+
+    pub(super) fn bases(&self) -> &[u64] {
+        &self.bases
+    }
+
+    fn look_up(&mut self, offset: u64) -> LookedUp {
+        if offset >= self.last.base() {
+            return LookedUp::Open(Arc::clone(&self.last), u64::MAX);
+        }
+        let after = self.bases.partition_point(|base| *base <= offset);
+        let Some(base) = after.checked_sub(1).and_then(|index| self.bases.get(index)).copied() else {
+            return LookedUp::Below(self.bases.first().copied().unwrap_or(self.last.base()));
+        };
+        let below = self.bases.get(after).copied().unwrap_or(self.last.base());
+        match self.opened.get(&base).and_then(Weak::upgrade) {
+            Some(segment) => {
+                self.keep(Arc::clone(&segment));
+                LookedUp::Open(segment, below)
+            }
+            None => LookedUp::Closed(base, below),
+        }
+    }
+}
+
+enum LookedUp {
+    Open(Arc<Segment>, u64),
+    Closed(u64, u64),
+    Below(u64),
+}
+
+impl Shared {
+    /// Finds the segment of an offset below the end. Opens it if nobody has it open; not under the table's lock.
+    pub(crate) fn locate(&self, offset: u64) -> io::Result<Located> {
+        let looked_up = self.table.lock().look_up(offset);
+        match looked_up {
+            LookedUp::Open(mut segment, below) => {
+                // The last one entered may have been rolled since.
+                while let Some(next) = segment.next().filter(|next| next.base() <= offset) {
+                    segment = next;
+                }
+                Ok(Located::Segment { segment, below })
+            }
+            LookedUp::Below(first) => Ok(Located::Trimmed { first }),
+            LookedUp::Closed(base, below) => match self.open_sealed(base)? {
+                Some(segment) => Ok(Located::Segment { segment, below }),
+                None => Ok(Located::Damaged { to: below }),
+            },
+        }
+    }
+
+    fn open_sealed(&self, base: u64) -> io::Result<Option<Arc<Segment>>> {
+        let name = segment::name_of(base);
+        let region = match self.map_sealed(&name) {
+            Ok(region) => region,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let Ok(header) = segment::read_header(&region) else { return Ok(None) };
+        if header.making.log != self.log_id() {
+            return Ok(None);
+        }
+        let Some(segment) = Segment::new(&header, region) else { return Ok(None) };
+        if segment.base() != base {
+            return Ok(None);
+        }
+        let segment = Arc::new(segment);
+        let mut table = self.table.lock();
+        // Two readers may have opened it at once: the first entry stands.
+        if let Some(other) = table.opened.get(&base).and_then(Weak::upgrade) {
+            return Ok(Some(other));
+        }
+        table.opened.insert(base, Arc::downgrade(&segment));
+        table.keep(Arc::clone(&segment));
+        Ok(Some(segment))
+    }
+
+    /// Everything in a sealed file is frozen. What stands behind its valid end has offsets that the next segment
+    /// has, so nobody takes it for an event. Read-only, so that a stray store cannot harm what is sealed.
+    fn map_sealed(&self, name: &str) -> io::Result<Region> {
+        let mut follower = self.dir.follow_region(name, HEADER_BYTES)?;
+        follower.publish(follower.region().len());
+        Ok(follower.region().clone())
+    }
+
+    /// Enters a segment that another process has made (read-only logs).
+    pub(crate) fn enter_segment(&self, segment: Arc<Segment>) {
+        let mut table = self.table.lock();
+        table.last.link(&segment);
+        table.push(segment);
+    }
+
+    /// Segments below `first` are gone.
+    pub(crate) fn forget_below(&self, first: u64) {
+        self.table.lock().drop_below(first);
+        self.marks.set_first(first);
+    }
+
+    /// How many segments there are.
+    pub(crate) fn segments(&self) -> usize {
+        self.table.lock().bases().len()
+    }
+}

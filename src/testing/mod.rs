@@ -1,0 +1,3 @@
+//! Tests of the whole log, on both backings.
+
+mod basics;

@@ -1,0 +1,22 @@
+//! The words of the log as types: offsets, positions, gaps, topics, filters and new events.
+//!
+//! Nothing here does I/O, and nothing here imports another module of the crate.
+
+mod event;
+mod filter;
+mod filter_set;
+mod gap;
+mod offset;
+mod position;
+mod topic;
+
+pub use event::NewEvent;
+pub use filter::{Filter, FilterError};
+pub use filter_set::{FilterSet, MAX_FILTERS, MAX_IDENTITIES};
+pub use gap::{Gap, GapReason};
+pub use offset::MAX_OFFSET;
+pub use position::{Epoch, LogId, Position, PositionParseError};
+pub use topic::{MAX_NAME_BYTES, Topic, TopicError, check_name, check_topic};
+
+pub(crate) use event::{MAX_NOT_TO, MAX_TOPICS, USER_TAGS};
+pub(crate) use offset::{to_u64, to_usize};

@@ -1,0 +1,159 @@
+//! Style as a test: which room may import which, where `unsafe` may stand, how long things get.
+//!
+//! The tables below are the architecture. ARCHITECTURE.md draws the same floors, and a test holds
+//! the two together. The checkers stand in [`floors`] (imports) and [`source`] (everything about
+//! one file), and `seeded` shows for each rule that breaking it is found.
+
+mod floors;
+mod seeded;
+mod source;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use floors::House;
+
+/// The log itself. A room is a module of the crate root; it may import rooms of lower floors only,
+/// never one of its own floor. Floor 0 stands on the ground.
+const LOG: House = House {
+    name: "wakelog",
+    src: "src",
+    floors: &[
+        &["types", "error", "options", "sync"],
+        &["format", "map", "dir", "notify"],
+        &["segment", "cursor_file"],
+        &["store", "recovery"],
+        &["appender", "reader"],
+        &["cursor"],
+        &["log"],
+    ],
+    // Errors and options speak of the values in `types`, which itself imports nothing.
+    same_floor: &[("error", "types"), ("options", "types")],
+};
+
+/// The WebSocket adapter: bytes, then the state machine, then sockets.
+const WS: House = House {
+    name: "wakelog-ws",
+    src: "crates/wakelog-ws/src",
+    floors: &[&["protocol"], &["session"], &["serve"]],
+    same_floor: &[],
+};
+
+const HOUSES: [&House; 2] = [&LOG, &WS];
+
+/// The one room where the keyword `unsafe` may stand.
+const UNSAFE_ROOM: &str = "src/map/";
+
+/// Where sources are looked for, from the root of the repository.
+const TREES: [&str; 7] = [
+    "src", "crates", "xtask", "tests", "benches", "examples", "e2e",
+];
+
+/// Folders that hold what others wrote or what a build made.
+const NOT_OURS: [&str; 3] = ["node_modules", "target", "fixtures"];
+
+#[test]
+fn rooms_import_only_from_lower_floors() {
+    let mut faults = Vec::new();
+    let all = sources(&["rs"]);
+    for house in HOUSES {
+        let mut own = all.iter().filter(|(path, _)| house.owns(path)).peekable();
+        assert!(own.peek().is_some(), "no sources of {} in {}", house.name, house.src);
+        for (path, text) in own {
+            faults.extend(house.faults(path, text));
+        }
+    }
+    report(&faults);
+}
+
+#[test]
+fn the_picture_shows_every_floor() {
+    let picture = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    report(&LOG.missing_from(&picture));
+}
+
+#[test]
+fn unsafe_stands_in_one_room() {
+    let library = |path: &str| path.starts_with("src/") || path.starts_with("crates/");
+    let elsewhere = |path: &str| library(path) && !path.starts_with(UNSAFE_ROOM);
+    let mut faults = Vec::new();
+    for (path, text) in sources(&["rs"]).iter().filter(|(path, _)| elsewhere(path)) {
+        faults.extend(source::unsafe_keywords(path, text));
+    }
+    report(&faults);
+}
+
+#[test]
+fn files_and_functions_are_short_and_plain() {
+    let mut faults = Vec::new();
+    let mut long = Vec::new();
+    for (path, text) in &sources(&["rs", "js", "mjs", "ts", "css", "html"]) {
+        faults.extend(source::text_faults(path, text));
+        if path.ends_with(".rs") {
+            faults.extend(source::long_functions(path, text));
+        }
+        let lines = text.lines().count();
+        if lines > source::FILE_LINES_AIM {
+            long.push(format!("{path}: {lines} lines"));
+        }
+    }
+    if !long.is_empty() {
+        println!(
+            "longer than {} lines:\n{}",
+            source::FILE_LINES_AIM,
+            long.join("\n")
+        );
+    }
+    report(&faults);
+}
+
+fn report(faults: &[String]) {
+    assert!(
+        faults.is_empty(),
+        "{} faults:\n{}",
+        faults.len(),
+        faults.join("\n")
+    );
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every source with one of these endings: its path from the root, and its text.
+fn sources(endings: &[&str]) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    for tree in TREES {
+        walk(&root().join(tree), &mut files);
+    }
+    files.sort();
+    let wanted = files.into_iter().filter(|file| {
+        file.extension()
+            .and_then(|e| e.to_str())
+            .is_some_and(|ending| endings.contains(&ending))
+    });
+    let named = wanted.map(|file| {
+        let path = file
+            .strip_prefix(root())
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned();
+        (path, fs::read_to_string(&file).unwrap())
+    });
+    named.collect()
+}
+
+fn walk(dir: &Path, files: &mut Vec<PathBuf>) {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return;
+    };
+    for path in entries.map(|entry| entry.unwrap().path()) {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap();
+        if path.is_dir() && !NOT_OURS.contains(&name) {
+            walk(&path, files);
+        } else if path.is_file() {
+            files.push(path);
+        }
+    }
+}
