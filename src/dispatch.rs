@@ -1,8 +1,8 @@
-//! The dispatcher: reads the log like any reader and wakes those who wait for the topics it sees. Appends match
-//! nothing and know no waiter.
+//! The dispatcher: reads the log like any reader and wakes those who wait for the topics it sees.
+//! Appends match nothing and know no waiter.
 
-use crate::options::ReadLevel;
 use crate::notify::Sleeper;
+use crate::options::ReadLevel;
 use crate::reader::{Scan, Scanner};
 use crate::store::Shared;
 use crossbeam_utils::sync::Parker;
@@ -34,13 +34,19 @@ struct Lane {
 
 impl Lane {
     fn new(level: ReadLevel) -> Self {
-        Self { level, scanner: Scanner::new(0) }
+        Self {
+            level,
+            scanner: Scanner::new(0),
+        }
     }
 
-    /// Looks at what came. `false`: nothing to do before the next wake-up; the bit is set if anybody waits.
+    /// Looks at what came. `false`: nothing to do before the next wake-up; the bit is set if
+    /// anybody waits.
     fn look(&mut self, shared: &Shared) -> bool {
         let waiters = shared.waiters(self.level);
-        let Some(from) = waiters.scan_from() else { return false };
+        let Some(from) = waiters.scan_from() else {
+            return false;
+        };
         let word = shared.marks.word(self.level);
         let seen = word.seen();
         if seen.offset() <= from {

@@ -242,8 +242,8 @@ pub enum ReadError {
     /// A newer handle of this cursor was opened. Drop this one; do not open it again by itself.
     #[error("a newer handle of the cursor was opened")]
     Fenced,
-    /// As many readers wait already as [`Options::max_waiters`](crate::Options::max_waiters) allows. Read
-    /// without waiting, or later.
+    /// As many readers wait already as [`Options::max_waiters`](crate::Options::max_waiters)
+    /// allows. Read without waiting, or later.
     #[error("{limit} readers wait already")]
     TooManyWaiters {
         /// The limit.
@@ -373,7 +373,8 @@ impl From<IoFailure> for AppendError {
 }
 
 impl From<SyncError> for AppendError {
-    /// What an append under `SyncPolicy::Always` says when the event is visible, but its sync failed.
+    /// What an append under `SyncPolicy::Always` says when the event is visible, but its sync
+    /// failed.
     fn from(error: SyncError) -> AppendError {
         match error {
             SyncError::Poisoned(_) => AppendError::Poisoned,

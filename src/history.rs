@@ -1,7 +1,8 @@
 //! The history of epochs, and what it says about a position.
 //!
-//! A position (e, n) means today what it meant when it was given iff e is in the history and n is not above F, the
-//! smallest first offset of all epochs after e. Above F, what its holder saw in [F, n) is not in this log any more.
+//! A position (e, n) means today what it meant when it was given iff e is in the history and n is
+//! not above F, the smallest first offset of all epochs after e. Above F, what its holder saw in
+//! [F, n) is not in this log any more.
 
 use crate::types::{Epoch, Gap, GapReason, LogId, Position};
 
@@ -50,7 +51,11 @@ impl History {
 
     /// The epochs under which an event with this offset may have been written, the likeliest first.
     pub(crate) fn candidates(&self, offset: u64) -> impl Iterator<Item = Epoch> + '_ {
-        self.entries.iter().rev().filter(move |(_, first)| *first <= offset).map(|(epoch, _)| *epoch)
+        self.entries
+            .iter()
+            .rev()
+            .filter(move |(_, first)| *first <= offset)
+            .map(|(epoch, _)| *epoch)
     }
 
     /// Judges a position of log `log`, whose end is `end`.
@@ -58,15 +63,28 @@ impl History {
         if position.log != log {
             return Verdict::Reset;
         }
-        let Some(index) = self.entries.iter().rposition(|(epoch, _)| *epoch == position.epoch) else {
+        let Some(index) = self
+            .entries
+            .iter()
+            .rposition(|(epoch, _)| *epoch == position.epoch)
+        else {
             return Verdict::Reset;
         };
-        let later = self.entries.iter().skip(index + 1).map(|(_, first)| *first).min();
+        let later = self
+            .entries
+            .iter()
+            .skip(index + 1)
+            .map(|(_, first)| *first)
+            .min();
         let bound = later.unwrap_or(end);
         if position.offset <= bound {
             return Verdict::Valid;
         }
-        Verdict::Diverged(Gap { from: bound, to: position.offset, reason: GapReason::Diverged })
+        Verdict::Diverged(Gap {
+            from: bound,
+            to: position.offset,
+            reason: GapReason::Diverged,
+        })
     }
 }
 
@@ -75,11 +93,18 @@ mod tests {
     use super::*;
 
     fn epoch(counter: u32) -> Epoch {
-        Epoch { counter, tag: counter * 7 }
+        Epoch {
+            counter,
+            tag: counter * 7,
+        }
     }
 
     fn at(counter: u32, offset: u64) -> Position {
-        Position { log: LogId([1; 16]), epoch: epoch(counter), offset }
+        Position {
+            log: LogId([1; 16]),
+            epoch: epoch(counter),
+            offset,
+        }
     }
 
     fn judge(history: &History, position: &Position) -> Verdict {
@@ -97,7 +122,13 @@ mod tests {
     fn above_the_smallest_later_first_offset_is_diverged() {
         // Epoch 2 began at 100, lost its tail down to 80, epoch 3 began there.
         let history = History::new(vec![(epoch(1), 0), (epoch(2), 100), (epoch(3), 80)]);
-        let gap = |to| Verdict::Diverged(Gap { from: 80, to, reason: GapReason::Diverged });
+        let gap = |to| {
+            Verdict::Diverged(Gap {
+                from: 80,
+                to,
+                reason: GapReason::Diverged,
+            })
+        };
         assert_eq!(judge(&history, &at(1, 80)), Verdict::Valid);
         assert_eq!(judge(&history, &at(1, 81)), gap(81));
         assert_eq!(judge(&history, &at(2, 110)), gap(110));
@@ -107,10 +138,17 @@ mod tests {
     #[test]
     fn beyond_the_end_of_the_current_epoch_is_diverged_and_strangers_are_reset() {
         let history = History::new(vec![(epoch(1), 0)]);
-        let gap = Gap { from: 120, to: 121, reason: GapReason::Diverged };
+        let gap = Gap {
+            from: 120,
+            to: 121,
+            reason: GapReason::Diverged,
+        };
         assert_eq!(judge(&history, &at(1, 121)), Verdict::Diverged(gap));
         assert_eq!(judge(&history, &at(2, 1)), Verdict::Reset);
-        let other = Position { log: LogId([2; 16]), ..at(1, 1) };
+        let other = Position {
+            log: LogId([2; 16]),
+            ..at(1, 1)
+        };
         assert_eq!(judge(&history, &other), Verdict::Reset);
     }
 }

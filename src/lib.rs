@@ -1,40 +1,47 @@
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 
-// Rooms in floor order: a room imports only from rooms above it in this list, never from its own floor.
-// ARCHITECTURE.md has the picture, tests/it/tidy.rs holds it.
+// Rooms by floor, the ground floor first: a room imports only from floors below its own.
+// ARCHITECTURE.md has the picture, tests/it/tidy holds it.
 
-// 0
-mod host;
-mod types;
-// 1
+// 0: words
 mod error;
-// 2
+mod host;
 mod options;
-// 3
+mod types;
+
+// 1: bytes, memory, waiting
+mod dir;
 mod format;
 mod history;
-#[expect(unsafe_code, reason = "the one room with unsafe code; docs/memory.md is its contract")]
+#[expect(
+    unsafe_code,
+    reason = "the one room with unsafe code; docs/memory.md is its contract"
+)]
 mod map;
 mod notify;
 mod waiters;
-// 4
-mod dir;
-// 5
+
+// 2: files
 mod cursor_file;
 mod mark_file;
 mod segment;
-// 6
+
+// 3: open
 mod recovery;
-// 7
+
+// 4: append, sync, roll
 mod store;
-// 8
+
+// 5: read
 mod reader;
-// 9
+
+// 6: those who read on somebody's behalf
 mod cursor;
 mod dispatch;
 mod follow;
-// 10
+
+// 7: the handle
 mod log;
 
 #[cfg(test)]

@@ -19,7 +19,10 @@ pub(crate) struct MarkFile {
 pub(crate) fn read(file: &dyn RawFile, log: LogId) -> io::Result<Option<Mark>> {
     let mut bytes = [0; MARK_FILE_BYTES];
     let got = file.read_at(&mut bytes, 0)?;
-    Ok(Mark::parse_newest(bytes.get(..got).unwrap_or_default(), log))
+    Ok(Mark::parse_newest(
+        bytes.get(..got).unwrap_or_default(),
+        log,
+    ))
 }
 
 impl MarkFile {
@@ -30,14 +33,26 @@ impl MarkFile {
         };
         let newest = read(&*file, log)?;
         let sequence = newest.map_or(0, |mark| mark.sequence);
-        Ok((Self { file, log, sequence }, newest))
+        Ok((
+            Self {
+                file,
+                log,
+                sequence,
+            },
+            newest,
+        ))
     }
 
-    /// Writes `mark` (its sequence is not taken) into the older slot. Not on disk before [`MarkFile::sync`].
+    /// Writes `mark` (its sequence is not taken) into the older slot. Not on disk before
+    /// [`MarkFile::sync`].
     pub(crate) fn write(&mut self, mark: Mark) -> io::Result<()> {
         self.sequence += 1;
-        let mark = Mark { sequence: self.sequence, ..mark };
-        self.file.write_at(&mark.slot_bytes(self.log), Mark::slot_at(self.sequence))
+        let mark = Mark {
+            sequence: self.sequence,
+            ..mark
+        };
+        self.file
+            .write_at(&mark.slot_bytes(self.log), Mark::slot_at(self.sequence))
     }
 
     /// Writes `mark` into both slots, one durable before the other is touched.

@@ -1,12 +1,14 @@
 //! The end word: one word that publishes, and that says who sleeps.
 //!
-//! `offset << 2 | bits`. The bits belong to two sleepers, the dispatcher and the sync thread. A publisher stores
-//! the new offset with one `swap`, which clears both bits and returns the old ones: whose bit was set is woken.
+//! `offset << 2 | bits`. The bits belong to two sleepers, the dispatcher and the sync thread. A
+//! publisher stores the new offset with one `swap`, which clears both bits and returns the old
+//! ones: whose bit was set is woken.
 //!
-//! Why no wake-up is lost: a sleeper sets its bit with a compare-and-swap on *the very value it has read* and
-//! acted on. If anything was published since, the swap fails and the sleeper looks again. If it succeeds, the
-//! next publisher's `swap` comes after it in the word's modification order, so it sees the bit and unparks.
-//! `Parker` keeps a token, so an unpark between the compare-and-swap and the park is not lost either.
+//! Why no wake-up is lost: a sleeper sets its bit with a compare-and-swap on *the very value it has
+//! read* and acted on. If anything was published since, the swap fails and the sleeper looks again.
+//! If it succeeds, the next publisher's `swap` comes after it in the word's modification order, so
+//! it sees the bit and unparks. `Parker` keeps a token, so an unpark between the compare-and-swap
+//! and the park is not lost either.
 
 use crossbeam_utils::sync::Unparker;
 use std::sync::Arc;
@@ -74,8 +76,8 @@ impl EndWord {
         Self(AtomicU64::new(offset << BITS))
     }
 
-    /// The published offset. Acquire: pairs with the Release half of [`EndWord::publish`], so everything written
-    /// before the publication is visible to who has seen its offset.
+    /// The published offset. Acquire: pairs with the Release half of [`EndWord::publish`], so
+    /// everything written before the publication is visible to who has seen its offset.
     pub(crate) fn offset(&self) -> u64 {
         self.0.load(Ordering::Acquire) >> BITS
     }
@@ -84,19 +86,23 @@ impl EndWord {
         Seen(self.0.load(Ordering::Acquire))
     }
 
-    /// Publishes `offset` and clears both bits. Release pairs with the loads above; Acquire pairs with the
-    /// compare-and-swap of a sleeper.
+    /// Publishes `offset` and clears both bits. Release pairs with the loads above; Acquire pairs
+    /// with the compare-and-swap of a sleeper.
     pub(crate) fn publish(&self, offset: u64) -> Asleep {
         Asleep(self.0.swap(offset << BITS, Ordering::AcqRel) & ((1 << BITS) - 1))
     }
 
-    /// Sets the bit of `sleeper` if the word still shows the offset that was `seen` (the other sleeper's bit may
-    /// have changed since). After `true` the caller parks; after `false` there is something new to look at.
+    /// Sets the bit of `sleeper` if the word still shows the offset that was `seen` (the other
+    /// sleeper's bit may have changed since). After `true` the caller parks; after `false` there is
+    /// something new to look at.
     pub(crate) fn fall_asleep(&self, sleeper: Sleeper, seen: Seen) -> bool {
         let mut now = seen.0;
         loop {
             let with_bit = now | sleeper.0;
-            match self.0.compare_exchange(now, with_bit, Ordering::AcqRel, Ordering::Acquire) {
+            match self
+                .0
+                .compare_exchange(now, with_bit, Ordering::AcqRel, Ordering::Acquire)
+            {
                 Ok(_) => return true,
                 Err(other) if other >> BITS == seen.0 >> BITS => now = other,
                 Err(_) => return false,

@@ -279,7 +279,10 @@ impl Options {
 
     /// Lowers what a reader asks of a page to the bounds.
     pub(crate) fn page_bounds(&self, events: usize, bytes: usize) -> (usize, usize) {
-        (events.min(to_usize(self.max_page_events)), bytes.min(to_usize(self.max_page_bytes)))
+        (
+            events.min(to_usize(self.max_page_events)),
+            bytes.min(to_usize(self.max_page_bytes)),
+        )
     }
 
     pub(crate) fn max_page_events_value(&self) -> u32 {

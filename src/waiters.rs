@@ -1,8 +1,8 @@
 //! Who waits for which topics: the registry that readers sign into and the dispatcher reads from.
 //!
-//! A waiter is woken once and is gone. `scanned` is the offset up to which the dispatcher has looked at events on
-//! behalf of everyone registered; a waiter that has itself read only up to a lower offset sets it back, so nothing
-//! between the two is overlooked.
+//! A waiter is woken once and is gone. `scanned` is the offset up to which the dispatcher has
+//! looked at events on behalf of everyone registered; a waiter that has itself read only up to a
+//! lower offset sets it back, so nothing between the two is overlooked.
 
 use crate::types::{Filter, FilterSet, to_usize};
 use parking_lot::Mutex;
@@ -38,8 +38,8 @@ pub(crate) struct Waiters(Mutex<Registry>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Registered {
     pub(crate) ticket: Ticket,
-    /// The dispatcher may be parked and must be woken: nobody waited before, so its bit may be clear, or it has
-    /// to look again at events that this waiter has not seen.
+    /// The dispatcher may be parked and must be woken: nobody waited before, so its bit may be
+    /// clear, or it has to look again at events that this waiter has not seen.
     pub(crate) wake: bool,
 }
 
@@ -58,17 +58,34 @@ impl Waiters {
         }
         let first = registry.waiters.is_empty();
         let wake = first || from < registry.scanned;
-        registry.scanned = if first { from } else { registry.scanned.min(from) };
+        registry.scanned = if first {
+            from
+        } else {
+            registry.scanned.min(from)
+        };
         let ticket = registry.next_ticket;
         registry.next_ticket += 1;
         for filter in filters.literals() {
-            registry.literal.entry(filter.as_str().into()).or_default().push(ticket);
+            registry
+                .literal
+                .entry(filter.as_str().into())
+                .or_default()
+                .push(ticket);
         }
         for filter in filters.patterns() {
             registry.wild.push((filter.clone(), ticket));
         }
-        registry.waiters.insert(ticket, Waiter { filters: filters.clone(), waker });
-        Some(Registered { ticket: Ticket(ticket), wake })
+        registry.waiters.insert(
+            ticket,
+            Waiter {
+                filters: filters.clone(),
+                waker,
+            },
+        );
+        Some(Registered {
+            ticket: Ticket(ticket),
+            wake,
+        })
     }
 
     /// Replaces the waker of a registration. `false`: it was woken meanwhile and is gone.
@@ -90,7 +107,11 @@ impl Waiters {
     /// Wakes everybody: what changed is not an event (poison, reopen, close, a gap).
     pub(crate) fn wake_all(&self) {
         let mut registry = self.0.lock();
-        let wakers: Vec<Waker> = registry.waiters.drain().map(|(_, waiter)| waiter.waker).collect();
+        let wakers: Vec<Waker> = registry
+            .waiters
+            .drain()
+            .map(|(_, waiter)| waiter.waker)
+            .collect();
         registry.literal.clear();
         registry.wild.clear();
         drop(registry);
@@ -103,8 +124,8 @@ impl Waiters {
         (!registry.waiters.is_empty()).then_some(registry.scanned)
     }
 
-    /// The dispatcher has looked at [from, to). Ignored if somebody registered below `from` meanwhile: the range
-    /// is then looked at again.
+    /// The dispatcher has looked at [from, to). Ignored if somebody registered below `from`
+    /// meanwhile: the range is then looked at again.
     pub(crate) fn scanned(&self, from: u64, to: u64) {
         let mut registry = self.0.lock();
         if registry.scanned == from {
@@ -112,7 +133,8 @@ impl Waiters {
         }
     }
 
-    /// Takes out the waiters that this audience concerns; the caller wakes them when it holds nothing.
+    /// Takes out the waiters that this audience concerns; the caller wakes them when it holds
+    /// nothing.
     pub(crate) fn take<'a>(
         &self,
         to: impl Iterator<Item = &'a str> + Clone,
@@ -123,7 +145,10 @@ impl Waiters {
         let mut tickets: Vec<u64> = Vec::new();
         for topic in to.clone() {
             tickets.extend(registry.literal.get(topic).into_iter().flatten());
-            let wild = registry.wild.iter().filter(|(filter, _)| filter.matches(topic));
+            let wild = registry
+                .wild
+                .iter()
+                .filter(|(filter, _)| filter.matches(topic));
             tickets.extend(wild.map(|(_, ticket)| ticket));
         }
         for ticket in tickets {

@@ -22,25 +22,31 @@ pub struct CursorBuilder {
 
 impl CursorBuilder {
     pub(crate) fn new(store: Arc<Store>, name: String) -> Self {
-        Self { store, name, wish: Wish::new(Start::Latest), refilter: false }
+        Self {
+            store,
+            name,
+            wish: Wish::new(Start::Latest),
+            refilter: false,
+        }
     }
 
-    /// Adds filters: topics, with `*` for one token and `>` for the rest. They are stored with the cursor; a cursor
-    /// that is known is opened with the same ones or without any, which means those stored. A new one without any
-    /// reads every topic but those that begin with `$`.
+    /// Adds filters: topics, with `*` for one token and `>` for the rest. They are stored with the
+    /// cursor; a cursor that is known is opened with the same ones or without any, which means
+    /// those stored. A new one without any reads every topic but those that begin with `$`.
     pub fn topics<S: Into<String>>(mut self, filters: impl IntoIterator<Item = S>) -> Self {
         self.wish.add_filters(filters);
         self
     }
 
-    /// Adds identities: events that are *not to* one of them are not read. Without any, they are the filters that
-    /// have no wildcard. They are stored with the filters.
+    /// Adds identities: events that are *not to* one of them are not read. Without any, they are
+    /// the filters that have no wildcard. They are stored with the filters.
     pub fn identities<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.wish.add_identities(names);
         self
     }
 
-    /// Where a *new* cursor begins; [`Start::Latest`] if not said. A known one goes on where it was.
+    /// Where a *new* cursor begins; [`Start::Latest`] if not said. A known one goes on where it
+    /// was.
     pub fn start(mut self, start: Start) -> Self {
         self.wish.start = start;
         self
@@ -52,7 +58,8 @@ impl CursorBuilder {
         self
     }
 
-    /// Stores the filters and identities given here in place of those that a known cursor has. Its place stays.
+    /// Stores the filters and identities given here in place of those that a known cursor has. Its
+    /// place stays.
     pub fn refilter(mut self) -> Self {
         self.refilter = true;
         self
@@ -61,8 +68,9 @@ impl CursorBuilder {
     /// Opens the cursor, and fences an older handle of the same name.
     ///
     /// # Errors
-    /// [`CursorError::Name`] and [`CursorError::Filter`] for what was given; [`CursorError::FilterDiffers`] when the
-    /// cursor is stored with others; [`CursorError::Corrupt`] when its slot is damaged; [`CursorError::TooMany`];
+    /// [`CursorError::Name`] and [`CursorError::Filter`] for what was given;
+    /// [`CursorError::FilterDiffers`] when the cursor is stored with others;
+    /// [`CursorError::Corrupt`] when its slot is damaged; [`CursorError::TooMany`];
     /// [`CursorError::Offset`] and [`CursorError::Reset`] for the start of a new one.
     pub fn open(self) -> Result<Cursor, CursorError> {
         check_name(&self.name).map_err(CursorError::Name)?;
@@ -113,9 +121,13 @@ impl CursorBuilder {
             return Ok(given);
         }
         if !self.refilter {
-            return Err(CursorError::FilterDiffers { stored: stored.filters });
+            return Err(CursorError::FilterDiffers {
+                stored: stored.filters,
+            });
         }
-        cursors.redefine(slot, &self.name, &given).map_err(|error| self.io(shared, error))?;
+        cursors
+            .redefine(slot, &self.name, &given)
+            .map_err(|error| self.io(shared, error))?;
         Ok(given)
     }
 

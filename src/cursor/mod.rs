@@ -16,12 +16,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-/// Reads like a [`Reader`](crate::Reader) and remembers under a name how far its consumer has come. Made by
-/// [`Log::cursor`](crate::Log::cursor).
+/// Reads like a [`Reader`](crate::Reader) and remembers under a name how far its consumer has come.
+/// Made by [`Log::cursor`](crate::Log::cursor).
 ///
-/// [`Cursor::ack`] says that an event *and all before it* are done. Opening the same name again, also after a crash,
-/// goes on behind the last ack that was kept: an event may come again, none is left out. A gap is told again and
-/// again until [`Cursor::ack_gap`] takes note of it.
+/// [`Cursor::ack`] says that an event *and all before it* are done. Opening the same name again,
+/// also after a crash, goes on behind the last ack that was kept: an event may come again, none is
+/// left out. A gap is told again and again until [`Cursor::ack_gap`] takes note of it.
 ///
 /// Opening a name that is open already *fences* the older handle: all it says from then on is
 /// [`ReadError::Fenced`] and [`AckError::Fenced`].
@@ -38,7 +38,14 @@ pub struct Cursor {
 
 impl Cursor {
     fn new(reading: Reading, slot: SlotHandle, fence: Arc<Fence>, opened: Opened) -> Self {
-        Self { reading, slot, fence, opened, handed: 0, gap: None }
+        Self {
+            reading,
+            slot,
+            fence,
+            opened,
+            handed: 0,
+            gap: None,
+        }
     }
 
     /// Whether the name was known.
@@ -59,8 +66,12 @@ impl Cursor {
     /// The next event, `None` when it has caught up.
     ///
     /// # Errors
-    /// [`ReadError::Gap`] until the gap is acked; [`ReadError::Fenced`] for ever when a newer handle was opened;
-    /// [`ReadError::Io`] if a segment cannot be opened.
+    /// [`ReadError::Gap`] until the gap is acked; [`ReadError::Fenced`] for ever when a newer
+    /// handle was opened; [`ReadError::Io`] if a segment cannot be opened.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an iterator's `None` is final, this one is not; and a gap must not be skipped"
+    )]
     pub fn next(&mut self) -> Result<Option<Event>, ReadError> {
         self.check()?;
         let event = self.reading.next();
@@ -75,7 +86,8 @@ impl Cursor {
     /// The next event; blocks until there is one.
     ///
     /// # Errors
-    /// As [`Cursor::next`], and [`ReadError::Closed`] when the log was closed and everything is read.
+    /// As [`Cursor::next`], and [`ReadError::Closed`] when the log was closed and everything is
+    /// read.
     pub fn recv(&mut self) -> Result<Event, ReadError> {
         loop {
             if let Some(event) = self.wait_next(None)? {
@@ -102,7 +114,11 @@ impl Cursor {
             let fence = Arc::clone(&self.fence);
             let watch = |waker: &Waker| {
                 fence.watch(waker);
-                if fence.is_fenced() { Err(ReadError::Fenced) } else { Ok(()) }
+                if fence.is_fenced() {
+                    Err(ReadError::Fenced)
+                } else {
+                    Ok(())
+                }
             };
             if !self.reading.wait(deadline, watch)? {
                 return Ok(None);
@@ -110,7 +126,8 @@ impl Cursor {
         }
     }
 
-    /// The next events, `bytes` of the log at most but at least one event; see [`Reader::page`](crate::Reader::page).
+    /// The next events, `bytes` of the log at most but at least one event; see
+    /// [`Reader::page`](crate::Reader::page).
     ///
     /// # Errors
     /// As [`Cursor::next`].
@@ -118,7 +135,8 @@ impl Cursor {
         self.page_of(usize::MAX, bytes)
     }
 
-    /// As [`Cursor::page`], with `events` events at most; see [`Reader::page_of`](crate::Reader::page_of).
+    /// As [`Cursor::page`], with `events` events at most; see
+    /// [`Reader::page_of`](crate::Reader::page_of).
     ///
     /// # Errors
     /// As [`Cursor::next`].
@@ -137,7 +155,8 @@ impl Cursor {
     /// Waits until there is something to read. Works under any async runtime.
     ///
     /// # Errors
-    /// [`ReadError::Fenced`], [`ReadError::Closed`]; a gap is not an error here but something to read.
+    /// [`ReadError::Fenced`], [`ReadError::Closed`]; a gap is not an error here but something to
+    /// read.
     pub async fn ready(&mut self) -> Result<(), ReadError> {
         poll_fn(|context| self.poll_ready(context)).await
     }
@@ -155,9 +174,10 @@ impl Cursor {
         }
     }
 
-    /// All events from here on, for any async runtime; see [`Reader::stream`](crate::Reader::stream). A gap is told
-    /// by every item until it is acked, so ack it before going on.
-    pub fn stream(&mut self) -> EventStream<'_, Self> {
+    /// All events from here on, for any async runtime; see
+    /// [`Reader::stream`](crate::Reader::stream). A gap is told by every item until it is acked, so
+    /// ack it before going on.
+    pub fn stream(&mut self) -> EventStream<'_> {
         EventStream::new(self)
     }
 
@@ -166,8 +186,9 @@ impl Cursor {
     /// On disk with the next sync; at once in memory. Acking what is acked already changes nothing.
     ///
     /// # Errors
-    /// [`AckError::Fenced`]; [`AckError::Diverged`] if the event was lost with its epoch's tail (the cursor is not
-    /// moved); [`AckError::Beyond`], [`AckError::Reset`] for events of another log.
+    /// [`AckError::Fenced`]; [`AckError::Diverged`] if the event was lost with its epoch's tail
+    /// (the cursor is not moved); [`AckError::Beyond`], [`AckError::Reset`] for events of another
+    /// log.
     pub fn ack(&mut self, event: &Event) -> Result<(), AckError> {
         self.ack_to(event.position())
     }
@@ -182,7 +203,10 @@ impl Cursor {
         match shared.judge(&position) {
             Verdict::Valid => {}
             Verdict::Diverged(gap) if position.epoch == shared.epoch() => {
-                return Err(AckError::Beyond { asked: position.offset, next: gap.from });
+                return Err(AckError::Beyond {
+                    asked: position.offset,
+                    next: gap.from,
+                });
             }
             Verdict::Diverged(gap) => return Err(AckError::Diverged(gap)),
             Verdict::Reset => return Err(AckError::Reset),
@@ -192,8 +216,8 @@ impl Cursor {
         Ok(())
     }
 
-    /// Takes note of a gap, and of everything before it. Reading goes on behind it. Nothing happens if the gap is
-    /// not the one that is being told.
+    /// Takes note of a gap, and of everything before it. Reading goes on behind it. Nothing happens
+    /// if the gap is not the one that is being told.
     ///
     /// # Errors
     /// [`AckError::Fenced`] and those of a log that takes no acks.
@@ -231,8 +255,10 @@ impl Cursor {
         }
         if self.gap.is_none() {
             let kept = self.slot.kept().filter(|to| *to > self.slot.acked());
-            self.gap = kept.map(|to| {
-                Gap { from: self.slot.acked(), to, reason: GapReason::Diverged }
+            self.gap = kept.map(|to| Gap {
+                from: self.slot.acked(),
+                to,
+                reason: GapReason::Diverged,
             });
         }
         self.gap.map_or(Ok(()), |gap| Err(ReadError::Gap(gap)))

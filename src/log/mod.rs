@@ -16,8 +16,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-/// An event log in a directory, or in memory. Cheap to clone; all clones are the same log, and it is closed when
-/// the last one, with all its readers and cursors, is gone.
+/// An event log in a directory, or in memory. Cheap to clone; all clones are the same log, and it
+/// is closed when the last one, with all its readers and cursors, is gone.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -45,15 +45,15 @@ thread_local! {
 impl Log {
     /// Appends an event to a topic and returns its offset.
     ///
-    /// When it returns, the event and all before it are visible, and a crash of this process loses none of them.
-    /// Power loss may, until they are synced; see [`SyncPolicy`](crate::SyncPolicy). It waits for a disk only when a
-    /// segment is full and the next one is not ready; under [`SyncPolicy::Always`](crate::SyncPolicy::Always) it
-    /// returns when the event is on disk.
+    /// When it returns, the event and all before it are visible, and a crash of this process loses
+    /// none of them. Power loss may, until they are synced; see [`SyncPolicy`](crate::SyncPolicy).
+    /// It waits for a disk only when a segment is full and the next one is not ready; under
+    /// [`SyncPolicy::Always`](crate::SyncPolicy::Always) it returns when the event is on disk.
     ///
     /// # Errors
     /// [`AppendError::Topic`], [`AppendError::TooLarge`]: nothing was appended, change the event.
-    /// [`AppendError::DiskFull`]: nothing was appended, try again when there is room. [`AppendError::Poisoned`]:
-    /// see [`Log::reopen`].
+    /// [`AppendError::DiskFull`]: nothing was appended, try again when there is room.
+    /// [`AppendError::Poisoned`]: see [`Log::reopen`].
     pub fn append(&self, topic: &str, payload: impl AsRef<[u8]>) -> Result<u64, AppendError> {
         self.append_event(NewEvent::new(topic, &payload))
     }
@@ -67,8 +67,8 @@ impl Log {
         Ok(offsets.start)
     }
 
-    /// Appends several events: all of them are visible at once, after a crash too, or none is. Returns their
-    /// offsets. A batch of one is an event.
+    /// Appends several events: all of them are visible at once, after a crash too, or none is.
+    /// Returns their offsets. A batch of one is an event.
     ///
     /// # Errors
     /// As [`Log::append`], and [`AppendError::TooMany`], [`AppendError::EmptyBatch`].
@@ -79,8 +79,9 @@ impl Log {
         self.put(Wait::Roll, |frame, limits| frame.batch(events, limits))
     }
 
-    /// As [`Log::append_event`], but never waits: [`AppendError::WouldBlock`] when a segment is full and the next
-    /// one is not ready. It is being made then; try again soon. Does not wait for the disk under any policy.
+    /// As [`Log::append_event`], but never waits: [`AppendError::WouldBlock`] when a segment is
+    /// full and the next one is not ready. It is being made then; try again soon. Does not wait for
+    /// the disk under any policy.
     ///
     /// # Errors
     /// As [`Log::append`], and [`AppendError::WouldBlock`].
@@ -95,14 +96,17 @@ impl Log {
         encode: impl FnOnce(&mut FrameBuffer, &Limits) -> Result<(), AppendError>,
     ) -> Result<Range<u64>, AppendError> {
         let shared = self.store.shared();
-        // A batch's iterator is the user's code and may append by itself: that one finds the buffer taken.
+        // A batch's iterator is the user's code and may append by itself: that one finds the buffer
+        // taken.
         let mut frame = FRAME.with(RefCell::take);
-        let result = encode(&mut frame, &self.limits).and_then(|()| shared.append(&mut frame, wait));
+        let result =
+            encode(&mut frame, &self.limits).and_then(|()| shared.append(&mut frame, wait));
         FRAME.with(|kept| kept.replace(frame));
         let offsets = result?;
         if wait == Wait::Roll && shared.options.sync_value() == SyncPolicy::Always {
             // The last offset of the frame: a frame has at least one event.
-            self.wait_durable(offsets.end - 1).map_err(AppendError::from)?;
+            self.wait_durable(offsets.end - 1)
+                .map_err(AppendError::from)?;
         }
         Ok(offsets)
     }
@@ -116,7 +120,8 @@ impl Log {
     }
 
     /// Blocks until the event with this offset is on disk. Under
-    /// [`SyncPolicy::Manual`](crate::SyncPolicy::Manual) this asks for a sync, since nobody else may.
+    /// [`SyncPolicy::Manual`](crate::SyncPolicy::Manual) this asks for a sync, since nobody else
+    /// may.
     ///
     /// # Errors
     /// As [`Log::sync`]; [`SyncError::Closed`] if the log is closed before the offset is reached.
@@ -124,8 +129,8 @@ impl Log {
         DurableFuture::offset(Arc::clone(self.store.shared()), offset).wait()
     }
 
-    /// Resolves when the event with this offset is on disk; the async form of [`Log::wait_durable`], for any
-    /// runtime.
+    /// Resolves when the event with this offset is on disk; the async form of
+    /// [`Log::wait_durable`], for any runtime.
     pub fn durable(
         &self,
         offset: u64,
@@ -138,14 +143,14 @@ impl Log {
         ReaderBuilder::new(Arc::clone(&self.store))
     }
 
-    /// A cursor: its place is kept under `name`, 1 to 255 bytes of UTF-8 without white space and control
-    /// characters.
+    /// A cursor: its place is kept under `name`, 1 to 255 bytes of UTF-8 without white space and
+    /// control characters.
     pub fn cursor(&self, name: impl Into<String>) -> CursorBuilder {
         CursorBuilder::new(Arc::clone(&self.store), name.into())
     }
 
-    /// Heals a log that a failed sync has poisoned: looks at what is on disk, makes that the end, begins a new
-    /// epoch. All handles go on; those that saw events that are lost are told
+    /// Heals a log that a failed sync has poisoned: looks at what is on disk, makes that the end,
+    /// begins a new epoch. All handles go on; those that saw events that are lost are told
     /// ([`GapReason::Diverged`](crate::GapReason::Diverged)). Nothing happens to a healthy log.
     ///
     /// # Errors
@@ -154,9 +159,9 @@ impl Log {
         self.store.shared().reopen()
     }
 
-    /// Syncs, and closes the log for all handles: appends say [`AppendError::Closed`], readers read what there is
-    /// and then say [`ReadError::Closed`](crate::ReadError::Closed). Dropping the last handle does the same, but
-    /// has nobody to tell an error to.
+    /// Syncs, and closes the log for all handles: appends say [`AppendError::Closed`], readers read
+    /// what there is and then say [`ReadError::Closed`](crate::ReadError::Closed). Dropping the
+    /// last handle does the same, but has nobody to tell an error to.
     ///
     /// # Errors
     /// The sync that failed, now or before.
@@ -182,7 +187,11 @@ impl Log {
     /// The position at the end: a reader that starts there gets what is appended from now on.
     pub fn position(&self) -> Position {
         let shared = self.store.shared();
-        Position { log: shared.log_id(), epoch: shared.epoch(), offset: shared.marks.next() }
+        Position {
+            log: shared.log_id(),
+            epoch: shared.epoch(),
+            offset: shared.marks.next(),
+        }
     }
 
     /// Who this log is, for ever.

@@ -13,7 +13,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 impl Log {
-    /// Opens the log in this directory for writing with the default [`Options`], creating it if there is none.
+    /// Opens the log in this directory for writing with the default [`Options`], creating it if
+    /// there is none.
     ///
     /// # Errors
     /// See [`Options::open`].
@@ -39,15 +40,17 @@ impl Log {
 }
 
 impl Options {
-    /// Opens the log in this directory for writing; makes the directory (mode 0700) and the log if there is none.
+    /// Opens the log in this directory for writing; makes the directory (mode 0700) and the log if
+    /// there is none.
     ///
     /// One handle at a time may be open for writing, in all processes; clone it to share it.
     ///
     /// # Errors
-    /// [`OpenError::Locked`] if it is open for writing elsewhere; [`OpenError::NotALog`] for a directory with
-    /// somebody else's files; [`OpenError::Newer`], [`OpenError::Foreign`], [`OpenError::Damaged`] for files that
-    /// cannot be taken; [`OpenError::Options`] for an option out of its bounds; [`OpenError::Permission`],
-    /// [`OpenError::DiskFull`], [`OpenError::Io`] from the system. Nothing is lost or changed by any of them.
+    /// [`OpenError::Locked`] if it is open for writing elsewhere; [`OpenError::NotALog`] for a
+    /// directory with somebody else's files; [`OpenError::Newer`], [`OpenError::Foreign`],
+    /// [`OpenError::Damaged`] for files that cannot be taken; [`OpenError::Options`] for an option
+    /// out of its bounds; [`OpenError::Permission`], [`OpenError::DiskFull`], [`OpenError::Io`]
+    /// from the system. Nothing is lost or changed by any of them.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Log, OpenError> {
         let path = path.as_ref();
         self.checked()?;
@@ -59,11 +62,12 @@ impl Options {
         self.open_in(Arc::new(dir))
     }
 
-    /// Opens the log in this directory for reading only, while another process may write it. Nothing in the
-    /// directory is changed. New events are seen within [`Options::poll_interval`].
+    /// Opens the log in this directory for reading only, while another process may write it.
+    /// Nothing in the directory is changed. New events are seen within [`Options::poll_interval`].
     ///
     /// # Errors
-    /// [`OpenError::NotFound`] if there is no log; otherwise as [`Options::open`], except that it is never locked.
+    /// [`OpenError::NotFound`] if there is no log; otherwise as [`Options::open`], except that it
+    /// is never locked.
     pub fn open_read_only(&self, path: impl AsRef<Path>) -> Result<Log, OpenError> {
         let path = path.as_ref();
         self.checked()?;
@@ -71,11 +75,17 @@ impl Options {
             io::ErrorKind::NotFound => OpenError::NotFound { path: path.into() },
             _ => OpenError::from_io(path, "open the directory", error),
         })?;
-        let Followed { recovered, follower } = recovery::open_read_only(Arc::new(dir))?;
+        let Followed {
+            recovered,
+            follower,
+        } = recovery::open_read_only(Arc::new(dir))?;
         let shared = Arc::new(Shared::new(recovered, self.clone()));
         shared.set_follower(follower);
         let store = Store::start_following(shared, follow::run, dispatch::run)?;
-        Ok(Log { store, limits: Limits::new(self) })
+        Ok(Log {
+            store,
+            limits: Limits::new(self),
+        })
     }
 
     /// A log in memory; see [`Log::in_memory`].
@@ -91,10 +101,14 @@ impl Options {
         let recovered = recovery::open(dir, self)?;
         let shared = Arc::new(Shared::new(recovered, self.clone()));
         let store = Store::start(shared, dispatch::run)?;
-        Ok(Log { store, limits: Limits::new(self) })
+        Ok(Log {
+            store,
+            limits: Limits::new(self),
+        })
     }
 
     fn checked(&self) -> Result<(), OpenError> {
-        self.check().map_err(|(option, why)| OpenError::Options { option, why })
+        self.check()
+            .map_err(|(option, why)| OpenError::Options { option, why })
     }
 }

@@ -18,15 +18,24 @@ pub(crate) struct Wish {
 
 impl Wish {
     pub(crate) fn new(start: Start) -> Self {
-        Self { filters: None, identities: None, start, level: ReadLevel::Visible }
+        Self {
+            filters: None,
+            identities: None,
+            start,
+            level: ReadLevel::Visible,
+        }
     }
 
     pub(crate) fn add_filters<S: Into<String>>(&mut self, filters: impl IntoIterator<Item = S>) {
-        self.filters.get_or_insert_default().extend(filters.into_iter().map(Into::into));
+        self.filters
+            .get_or_insert_default()
+            .extend(filters.into_iter().map(Into::into));
     }
 
     pub(crate) fn add_identities<S: Into<String>>(&mut self, names: impl IntoIterator<Item = S>) {
-        self.identities.get_or_insert_default().extend(names.into_iter().map(Into::into));
+        self.identities
+            .get_or_insert_default()
+            .extend(names.into_iter().map(Into::into));
     }
 
     /// Without filters: every topic but those that begin with `$`.
@@ -48,18 +57,21 @@ pub struct ReaderBuilder {
 
 impl ReaderBuilder {
     pub(crate) fn new(store: Arc<Store>) -> Self {
-        Self { store, wish: Wish::new(Start::Earliest) }
+        Self {
+            store,
+            wish: Wish::new(Start::Earliest),
+        }
     }
 
-    /// Adds filters: topics, with `*` for one token and `>` for the rest. Without any, every topic is read but
-    /// those that begin with `$`.
+    /// Adds filters: topics, with `*` for one token and `>` for the rest. Without any, every topic
+    /// is read but those that begin with `$`.
     pub fn topics<S: Into<String>>(mut self, filters: impl IntoIterator<Item = S>) -> Self {
         self.wish.add_filters(filters);
         self
     }
 
-    /// Adds identities: events that are *not to* one of them are not read. Without any, they are the filters that
-    /// have no wildcard.
+    /// Adds identities: events that are *not to* one of them are not read. Without any, they are
+    /// the filters that have no wildcard.
     pub fn identities<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.wish.add_identities(names);
         self
@@ -80,8 +92,8 @@ impl ReaderBuilder {
     /// Opens the reader.
     ///
     /// # Errors
-    /// [`ReadError::Filter`], [`ReadError::Offset`] (a start beyond the end), [`ReadError::Reset`] (a position of
-    /// another log or an unknown epoch: choose another start).
+    /// [`ReadError::Filter`], [`ReadError::Offset`] (a start beyond the end), [`ReadError::Reset`]
+    /// (a position of another log or an unknown epoch: choose another start).
     pub fn open(self) -> Result<Reader, ReadError> {
         let filters = self.wish.filter_set()?;
         Reading::new(self.store, filters, self.wish.level, self.wish.start).map(Reader::new)

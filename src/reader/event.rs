@@ -18,9 +18,9 @@ pub(crate) struct Spot {
 
 /// An event of the log.
 ///
-/// It is owned, cheap to clone and `'static`: it shares the memory map of the segment in which it stands and keeps
-/// it mapped, even when retention has unlinked the file. To hold an event for long, let go of the segment with
-/// [`Event::into_owned`].
+/// It is owned, cheap to clone and `'static`: it shares the memory map of the segment in which it
+/// stands and keeps it mapped, even when retention has unlinked the file. To hold an event for
+/// long, let go of the segment with [`Event::into_owned`].
 #[derive(Clone)]
 pub struct Event {
     bytes: Bytes,
@@ -32,7 +32,11 @@ pub struct Event {
 
 #[derive(Clone)]
 enum Bytes {
-    Shared { segment: Arc<Segment>, at: usize, bytes: usize },
+    Shared {
+        segment: Arc<Segment>,
+        at: usize,
+        bytes: usize,
+    },
     Owned(Arc<[u8]>),
 }
 
@@ -72,7 +76,8 @@ impl<'a> EventRef<'a> {
         self.offset
     }
 
-    /// When the log took it, in microseconds since 1970 (UTC). Never lower than that of the event before.
+    /// When the log took it, in microseconds since 1970 (UTC). Never lower than that of the event
+    /// before.
     pub fn time(&self) -> u64 {
         self.time
     }
@@ -114,15 +119,29 @@ impl<'a> EventRef<'a> {
 
     /// The position just behind it: a reader that starts there gets the next event.
     pub fn position(&self) -> Position {
-        Position { log: self.log, epoch: self.epoch, offset: self.offset + 1 }
+        Position {
+            log: self.log,
+            epoch: self.epoch,
+            offset: self.offset + 1,
+        }
     }
 }
 
 impl Event {
     pub(crate) fn new(segment: Arc<Segment>, spot: Spot, epoch: Epoch) -> Self {
         let log = segment.keys().log;
-        let bytes = Bytes::Shared { segment, at: spot.at, bytes: spot.bytes };
-        Self { bytes, log, epoch, offset: spot.offset, time: spot.time }
+        let bytes = Bytes::Shared {
+            segment,
+            at: spot.at,
+            bytes: spot.bytes,
+        };
+        Self {
+            bytes,
+            log,
+            epoch,
+            offset: spot.offset,
+            time: spot.time,
+        }
     }
 
     /// The same event, borrowed; it has all accessors too, with the lifetime of `self`.
@@ -131,8 +150,20 @@ impl Event {
             Bytes::Shared { segment, at, bytes } => record(bytes_of(segment, *at, *bytes)),
             Bytes::Owned(bytes) => record(bytes),
         };
-        let Self { log, epoch, offset, time, .. } = *self;
-        EventRef { record, log, epoch, offset, time }
+        let Self {
+            log,
+            epoch,
+            offset,
+            time,
+            ..
+        } = *self;
+        EventRef {
+            record,
+            log,
+            epoch,
+            offset,
+            time,
+        }
     }
 
     /// Copies the event out of the log, so that it does not hold a segment any more.
@@ -200,7 +231,11 @@ impl Event {
 
 impl Page {
     pub(crate) fn new(segment: Arc<Segment>, epoch: Epoch) -> Self {
-        Self { segment, spots: Vec::new(), epoch }
+        Self {
+            segment,
+            spots: Vec::new(),
+            epoch,
+        }
     }
 
     /// Adds an event. `false`: it stands in another segment than those before.
@@ -233,13 +268,17 @@ impl Page {
     }
 
     /// The events, in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = EventRef<'_>> + DoubleEndedIterator + Clone {
+    pub fn iter(
+        &self,
+    ) -> impl ExactSizeIterator<Item = EventRef<'_>> + DoubleEndedIterator + Clone {
         self.spots.iter().map(|spot| self.event(spot))
     }
 
     /// The events as owned ones.
     pub fn events(&self) -> impl ExactSizeIterator<Item = Event> + '_ {
-        self.spots.iter().map(|spot| Event::new(Arc::clone(&self.segment), *spot, self.epoch))
+        self.spots
+            .iter()
+            .map(|spot| Event::new(Arc::clone(&self.segment), *spot, self.epoch))
     }
 
     fn event(&self, spot: &Spot) -> EventRef<'_> {

@@ -69,15 +69,20 @@ impl Reading {
             },
         };
         let scanner = Scanner::new(next);
-        Ok(Self { store, scanner, filters, level, generation, epoch, found, ticket: None })
+        Ok(Self {
+            store,
+            scanner,
+            filters,
+            level,
+            generation,
+            epoch,
+            found,
+            ticket: None,
+        })
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         self.store.shared()
-    }
-
-    pub(crate) fn filters(&self) -> &FilterSet {
-        &self.filters
     }
 
     /// Where the next read begins.
@@ -87,12 +92,11 @@ impl Reading {
             Some(Found::Gap(gap)) => gap.from,
             None => self.scanner.next(),
         };
-        Position { log: self.shared().log_id(), epoch: self.epoch, offset }
-    }
-
-    pub(crate) fn seek(&mut self, offset: u64) {
-        self.found = None;
-        self.scanner.seek(offset);
+        Position {
+            log: self.shared().log_id(),
+            epoch: self.epoch,
+            offset,
+        }
     }
 
     /// The next event, `None` when there is none yet.
@@ -104,7 +108,8 @@ impl Reading {
         }
     }
 
-    /// The next events, all of one segment, at least one if there is any; `None` when there is none yet.
+    /// The next events, all of one segment, at least one if there is any; `None` when there is none
+    /// yet.
     pub(crate) fn page(&mut self, events: usize, bytes: usize) -> Result<Option<Page>, ReadError> {
         let (segment, spot) = match self.take()? {
             Some(Found::Event(segment, spot)) => (segment, spot),
@@ -139,8 +144,8 @@ impl Reading {
             return Ok(Some(found));
         }
         let shared = Arc::clone(self.store.shared());
-        // The limit before the generation: a reopen changes the generation before it publishes, so whoever has
-        // read a limit of the new epoch sees the new generation too.
+        // The limit before the generation: a reopen changes the generation before it publishes, so
+        // whoever has read a limit of the new epoch sees the new generation too.
         let limit = shared.marks.limit(self.level);
         if let Some(gap) = self.judge_again(&shared)? {
             return Ok(Some(Found::Gap(gap)));
@@ -161,7 +166,11 @@ impl Reading {
         if generation == self.generation {
             return Ok(None);
         }
-        let here = Position { log: shared.log_id(), epoch: self.epoch, offset: self.scanner.next() };
+        let here = Position {
+            log: shared.log_id(),
+            epoch: self.epoch,
+            offset: self.scanner.next(),
+        };
         self.generation = generation;
         let verdict = shared.judge(&here);
         self.epoch = shared.epoch();
@@ -190,7 +199,8 @@ impl Reading {
             let shared = Arc::clone(self.store.shared());
             let generation = self.generation;
             self.sign_in(&shared, context.waker())?;
-            // Close and reopen wake those that are signed in; whoever signs in later must look for itself.
+            // Close and reopen wake those that are signed in; whoever signs in later must look for
+            // itself.
             if shared.marks.closed() {
                 self.sign_out();
                 return Poll::Ready(Err(ReadError::Closed));
@@ -203,7 +213,10 @@ impl Reading {
 
     fn sign_in(&mut self, shared: &Shared, waker: &Waker) -> Result<(), ReadError> {
         let waiters = shared.waiters(self.level);
-        if self.ticket.is_some_and(|ticket| waiters.update(ticket, waker)) {
+        if self
+            .ticket
+            .is_some_and(|ticket| waiters.update(ticket, waker))
+        {
             return Ok(());
         }
         let most = shared.options.max_waiters_value();
@@ -224,8 +237,8 @@ impl Reading {
         }
     }
 
-    /// Blocks until there is something to read, or until `deadline`: then `false`. `watch` is told the waker and
-    /// says whether to give up.
+    /// Blocks until there is something to read, or until `deadline`: then `false`. `watch` is told
+    /// the waker and says whether to give up.
     pub(crate) fn wait(
         &mut self,
         deadline: Option<Instant>,

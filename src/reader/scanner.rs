@@ -1,4 +1,5 @@
-//! Walking the log from an offset on, over all its segments: the next event, or the range that will not come.
+//! Walking the log from an offset on, over all its segments: the next event, or the range that will
+//! not come.
 
 use super::event::Spot;
 use crate::format::RecordRef;
@@ -46,7 +47,10 @@ pub(crate) struct Scanner {
 
 impl Scanner {
     pub(crate) fn new(next: u64) -> Self {
-        Self { next, standing: None }
+        Self {
+            next,
+            standing: None,
+        }
     }
 
     /// The next offset to look at.
@@ -58,7 +62,8 @@ impl Scanner {
         *self = Self::new(offset);
     }
 
-    /// Goes on to the next event below `limit` that is wanted. Everything below `limit` is published.
+    /// Goes on to the next event below `limit` that is wanted. Everything below `limit` is
+    /// published.
     pub(crate) fn advance(
         &mut self,
         shared: &Shared,
@@ -71,11 +76,15 @@ impl Scanner {
             }
             let first = shared.marks.first();
             if self.next < first {
-                let gap = Gap { from: self.next, to: first, reason: GapReason::Trimmed };
+                let gap = Gap {
+                    from: self.next,
+                    to: first,
+                    reason: GapReason::Trimmed,
+                };
                 self.seek(first);
                 return Ok(Scan::Gap(gap));
             }
-            if let Some(found) = self.from_frame(limit, &mut wants) {
+            if let Some(found) = self.event_of_frame(limit, &mut wants) {
                 return Ok(found);
             }
             if let Some(gap) = self.enter_frame(shared, limit)? {
@@ -85,7 +94,7 @@ impl Scanner {
     }
 
     /// The next matching event of the frame that is open.
-    fn from_frame(
+    fn event_of_frame(
         &mut self,
         limit: u64,
         wants: &mut impl FnMut(&RecordRef<'_>) -> bool,
@@ -99,15 +108,22 @@ impl Scanner {
             if frame.offset >= limit {
                 return Some(Scan::Done);
             }
-            let Some((record, bytes)) =
-                segment.region().bytes(frame.records.clone()).and_then(RecordRef::parse)
+            let Some((record, bytes)) = segment
+                .region()
+                .bytes(frame.records.clone())
+                .and_then(RecordRef::parse)
             else {
-                // The checksum holds, so this was written so: nothing more can be made of the frame.
+                // The checksum holds, so this was written so: nothing more can be made of the
+                // frame.
                 *open = None;
                 return None;
             };
-            let spot =
-                Spot { at: frame.records.start, bytes, offset: frame.offset, time: frame.time };
+            let spot = Spot {
+                at: frame.records.start,
+                bytes,
+                offset: frame.offset,
+                time: frame.time,
+            };
             let wanted = spot.offset >= self.next && wants(&record);
             frame.records.start += bytes;
             frame.offset += 1;
@@ -119,9 +135,12 @@ impl Scanner {
         None
     }
 
-    /// Opens the next frame that has events at or above `next`; a gap if bytes on the way do not verify.
+    /// Opens the next frame that has events at or above `next`; a gap if bytes on the way do not
+    /// verify.
     fn enter_frame(&mut self, shared: &Shared, limit: u64) -> io::Result<Option<Gap>> {
-        let Some(standing) = &mut self.standing else { return self.stand(shared) };
+        let Some(standing) = &mut self.standing else {
+            return self.stand(shared);
+        };
         match standing.segment.step(&mut standing.place) {
             Step::Frame(frame) => {
                 self.open(&frame);
@@ -135,7 +154,11 @@ impl Scanner {
     fn open(&mut self, frame: &Frame) {
         if let Some(standing) = self.standing.as_mut().filter(|_| frame.end() > self.next) {
             let (offset, time) = (frame.head.offset, frame.head.time);
-            standing.open = Some(Open { records: frame.records(), offset, time });
+            standing.open = Some(Open {
+                records: frame.records(),
+                offset,
+                time,
+            });
         }
     }
 
@@ -144,7 +167,12 @@ impl Scanner {
         match shared.locate(self.next)? {
             Located::Segment { segment, below } => {
                 let place = segment.place_below(self.next);
-                self.standing = Some(Standing { segment, place, below, open: None });
+                self.standing = Some(Standing {
+                    segment,
+                    place,
+                    below,
+                    open: None,
+                });
                 Ok(None)
             }
             Located::Damaged { to } => Ok(self.skip_to(to, GapReason::Corrupt)),
@@ -155,20 +183,31 @@ impl Scanner {
     /// Behind damage, at the next frame that verifies.
     fn resume(&mut self, shared: &Shared, limit: u64) -> Option<Gap> {
         let standing = self.standing.as_mut()?;
-        let next_base = standing.segment.next().map_or(standing.below, |next| next.base());
+        let next_base = standing
+            .segment
+            .next()
+            .map_or(standing.below, |next| next.base());
         let below = standing.below.min(next_base);
-        let found = standing.segment.resume(&mut standing.place, below.min(limit), &shared.history());
-        let to = if found { standing.place.offset } else { below.min(limit) };
-        if found {
-            return self.told(to);
+        let found =
+            standing
+                .segment
+                .resume(&mut standing.place, below.min(limit), &shared.history());
+        let to = if found {
+            standing.place.offset
+        } else {
+            below.min(limit)
+        };
+        if !found {
+            self.standing = None;
         }
-        self.standing = None;
         self.told(to)
     }
 
     /// The segment ends here: on to the one that follows.
     fn leave(&mut self, shared: &Shared, limit: u64) -> io::Result<Option<Gap>> {
-        let Some(standing) = self.standing.take() else { return Ok(None) };
+        let Some(standing) = self.standing.take() else {
+            return Ok(None);
+        };
         let reached = standing.place.offset.max(self.next);
         let (segment, below) = match standing.segment.next() {
             Some(next) => (next, u64::MAX),
@@ -186,7 +225,12 @@ impl Scanner {
         }
         let to = segment.base();
         let place = segment.place_below(reached);
-        self.standing = Some(Standing { segment, place, below, open: None });
+        self.standing = Some(Standing {
+            segment,
+            place,
+            below,
+            open: None,
+        });
         Ok(if to > reached { self.told(to) } else { None })
     }
 
@@ -200,6 +244,10 @@ impl Scanner {
     fn told(&mut self, to: u64) -> Option<Gap> {
         let from = self.next;
         self.next = to.max(from);
-        (to > from).then_some(Gap { from, to, reason: GapReason::Corrupt })
+        (to > from).then_some(Gap {
+            from,
+            to,
+            reason: GapReason::Corrupt,
+        })
     }
 }

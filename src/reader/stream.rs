@@ -3,39 +3,36 @@
 use super::Event;
 use crate::error::ReadError;
 use futures_core::Stream;
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 /// What a stream takes its events from: a reader or a cursor.
-pub trait Source {
-    /// The next event, `None` when there is none yet.
-    ///
-    /// # Errors
-    /// As the reader's or cursor's own method.
+pub(crate) trait Source: Send {
     fn next(&mut self) -> Result<Option<Event>, ReadError>;
-
-    /// Whether there is something to read.
-    ///
-    /// # Errors
-    /// As the reader's or cursor's own method.
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ReadError>>;
 }
 
 /// All events from here on. Made by [`Reader::stream`](crate::Reader::stream) and
 /// [`Cursor::stream`](crate::Cursor::stream).
-#[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
-pub struct EventStream<'a, S> {
-    source: &'a mut S,
+pub struct EventStream<'a> {
+    source: &'a mut dyn Source,
 }
 
-impl<'a, S: Source> EventStream<'a, S> {
-    pub(crate) fn new(source: &'a mut S) -> Self {
+impl<'a> EventStream<'a> {
+    pub(crate) fn new(source: &'a mut dyn Source) -> Self {
         Self { source }
     }
 }
 
-impl<S: Source> Stream for EventStream<'_, S> {
+impl fmt::Debug for EventStream<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventStream").finish_non_exhaustive()
+    }
+}
+
+impl Stream for EventStream<'_> {
     type Item = Result<Event, ReadError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {

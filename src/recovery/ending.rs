@@ -1,15 +1,17 @@
-//! Where does the log end? Pure decisions over what is found; one function per row of docs/durability.md.
+//! Where does the log end? Pure decisions over what is found; one function per row of
+//! docs/durability.md.
 //!
 //! Looks at the last two segments at most: a roll waits until the one before is on disk.
 
 use super::listing::Listing;
 use super::report::{RecoveryReport, TornTail};
 use crate::error::{Corruption, OpenError};
-use crate::format::{VERSION, HEADER_BYTES, HeaderFault, Mark, SegmentHeader};
+use crate::format::{HEADER_BYTES, HeaderFault, Mark, SegmentHeader, VERSION};
 use crate::segment::{self, Keys, Place, Scanned, Tail};
 use crate::types::{Epoch, LogId, to_u64, to_usize};
 
-/// How segments are looked at: through a map by the one writer, by reading when another process may write.
+/// How segments are looked at: through a map by the one writer, by reading when another process may
+/// write.
 pub(super) trait Look {
     /// The header of a file, or what is wrong with it.
     fn header(&mut self, name: &str) -> Result<Result<SegmentHeader, HeaderFault>, OpenError>;
@@ -77,7 +79,11 @@ impl<'a> Finder<'a> {
         Self { look, log, ending }
     }
 
-    pub(super) fn find(mut self, spares: &[String], mark: Option<Mark>) -> Result<Ending, OpenError> {
+    pub(super) fn find(
+        mut self,
+        spares: &[String],
+        mark: Option<Mark>,
+    ) -> Result<Ending, OpenError> {
         self.adopt_spare(spares)?;
         let Some(last) = self.ending.bases.last().copied() else {
             return Ok(self.no_segment(mark));
@@ -99,7 +105,11 @@ impl<'a> Finder<'a> {
     fn adopt_spare(&mut self, spares: &[String]) -> Result<(), OpenError> {
         for name in spares {
             let last = self.ending.bases.last().copied();
-            let fits = self.look.header(name)?.ok().filter(|header| header.making.log == self.log);
+            let fits = self
+                .look
+                .header(name)?
+                .ok()
+                .filter(|header| header.making.log == self.log);
             let activation = fits.and_then(|header| header.activation);
             let next = activation.filter(|activation| {
                 activation.previous.map(|(base, _)| base) == last
@@ -117,7 +127,8 @@ impl<'a> Finder<'a> {
         Ok(())
     }
 
-    /// Row 1: no segment. A new log begins at 0; one whose segments were all taken away goes on at the mark.
+    /// Row 1: no segment. A new log begins at 0; one whose segments were all taken away goes on at
+    /// the mark.
     fn no_segment(mut self, mark: Option<Mark>) -> Ending {
         if let Some(mark) = mark {
             self.ending.end = mark.offset;
@@ -140,11 +151,18 @@ impl<'a> Finder<'a> {
         };
         self.damaged(crate::mark_file::NAME, None, 0, "a durable mark");
         let start = place_of(&header, HEADER_BYTES, last, None);
-        self.scan_last(Candidate { name, base: last, header }, start)
+        self.scan_last(
+            Candidate {
+                name,
+                base: last,
+                header,
+            },
+            start,
+        )
     }
 
-    /// Row 3: the segment in which the mark stands is not there. Everything below the mark that is missing is
-    /// told as corrupt; the log goes on at the mark.
+    /// Row 3: the segment in which the mark stands is not there. Everything below the mark that is
+    /// missing is told as corrupt; the log goes on at the mark.
     fn segment_of_mark_missing(&mut self, mark: Mark) {
         let name = segment::name_of(mark.base);
         self.damaged(&name, Some(mark.base), 0, "the segment of the durable mark");
@@ -154,11 +172,26 @@ impl<'a> Finder<'a> {
     /// Row 4: the mark stands in the last segment: what is valid behind the mark is kept.
     fn mark_in_last(&mut self, last: u64, mark: Mark) -> Result<(), OpenError> {
         let name = self.name(last);
-        match self.header(&name, Some(last))?.filter(|header| reaches(header, &mark)) {
+        match self
+            .header(&name, Some(last))?
+            .filter(|header| reaches(header, &mark))
+        {
             Some(header) => {
-                let start = place_of(&header, to_usize_saturating(mark.position), mark.offset, Some(&mark));
+                let start = place_of(
+                    &header,
+                    to_usize_saturating(mark.position),
+                    mark.offset,
+                    Some(&mark),
+                );
                 self.ending.time = mark.time;
-                self.scan_last(Candidate { name, base: last, header }, start)
+                self.scan_last(
+                    Candidate {
+                        name,
+                        base: last,
+                        header,
+                    },
+                    start,
+                )
             }
             None => {
                 self.unreadable(last, mark);
@@ -195,7 +228,12 @@ impl<'a> Finder<'a> {
             return self.successor_of_unreadable(last, at_mark.then_some(mark));
         };
         let start = if at_mark {
-            place_of(&header, to_usize_saturating(mark.position), mark.offset, Some(&mark))
+            place_of(
+                &header,
+                to_usize_saturating(mark.position),
+                mark.offset,
+                Some(&mark),
+            )
         } else {
             // A stale mark: the roll into `before` was on disk before the next one began.
             place_of(&header, HEADER_BYTES, before, None)
@@ -204,19 +242,36 @@ impl<'a> Finder<'a> {
         let keys = keys_of(&header);
         let scanned = self.look.scan(&name, start, &keys)?;
         let next_name = self.name(last);
-        let next = self.header(&next_name, Some(last))?.filter(|next| {
-            follows(next, before) && scanned.end.offset == last
-        });
-        self.ending.unsure.push((name.clone(), start.at, scanned.end.at));
+        let next = self
+            .header(&next_name, Some(last))?
+            .filter(|next| follows(next, before) && scanned.end.offset == last);
+        self.ending
+            .unsure
+            .push((name.clone(), start.at, scanned.end.at));
         match next {
             Some(next) => {
                 self.met(&scanned);
                 let start = place_of(&next, HEADER_BYTES, last, None);
-                self.scan_last(Candidate { name: next_name, base: last, header: next }, start)
+                self.scan_last(
+                    Candidate {
+                        name: next_name,
+                        base: last,
+                        header: next,
+                    },
+                    start,
+                )
             }
             None => {
                 self.drop_last(next_name);
-                self.take(Candidate { name, base: before, header }, scanned, Tail::Torn);
+                self.take(
+                    Candidate {
+                        name,
+                        base: before,
+                        header,
+                    },
+                    scanned,
+                    Tail::Torn,
+                );
                 Ok(())
             }
         }
@@ -235,7 +290,14 @@ impl<'a> Finder<'a> {
         match (self.header(&name, Some(last))?, mark) {
             (Some(header), _) => {
                 let start = place_of(&header, HEADER_BYTES, last, None);
-                self.scan_last(Candidate { name, base: last, header }, start)
+                self.scan_last(
+                    Candidate {
+                        name,
+                        base: last,
+                        header,
+                    },
+                    start,
+                )
             }
             (None, Some(mark)) => {
                 self.drop_last(name);
@@ -254,7 +316,9 @@ impl<'a> Finder<'a> {
     fn scan_last(&mut self, candidate: Candidate, start: Place) -> Result<(), OpenError> {
         let keys = keys_of(&candidate.header);
         let scanned = self.look.scan(&candidate.name, start, &keys)?;
-        self.ending.unsure.push((candidate.name.clone(), start.at, scanned.end.at));
+        self.ending
+            .unsure
+            .push((candidate.name.clone(), start.at, scanned.end.at));
         let tail = scanned.tail;
         self.take(candidate, scanned, tail);
         Ok(())
@@ -276,7 +340,12 @@ impl<'a> Finder<'a> {
                 offset: scanned.end.offset,
             });
         }
-        self.ending.last = Some(LastSegment { name, header, end: scanned.end, tail });
+        self.ending.last = Some(LastSegment {
+            name,
+            header,
+            end: scanned.end,
+            tail,
+        });
     }
 
     fn met(&mut self, scanned: &Scanned) {
@@ -293,7 +362,11 @@ impl<'a> Finder<'a> {
     }
 
     /// A header that is this log's and activated at `base`; `None` if it is damaged.
-    fn header(&mut self, name: &str, base: Option<u64>) -> Result<Option<SegmentHeader>, OpenError> {
+    fn header(
+        &mut self,
+        name: &str,
+        base: Option<u64>,
+    ) -> Result<Option<SegmentHeader>, OpenError> {
         match self.look.header(name)? {
             Ok(header) if header.making.log != self.log => {
                 Err(OpenError::Foreign { file: name.into() })
@@ -312,19 +385,38 @@ impl<'a> Finder<'a> {
     }
 
     fn damaged(&mut self, file: &str, offset: Option<u64>, position: u64, expected: &'static str) {
-        let corruption = Corruption { file: file.into(), offset, position, expected };
+        let corruption = Corruption {
+            file: file.into(),
+            offset,
+            position,
+            expected,
+        };
         self.ending.report.damaged.push(corruption);
     }
 }
 
 fn keys_of(header: &SegmentHeader) -> Keys {
-    Keys { log: header.making.log, salt: header.making.salt }
+    Keys {
+        log: header.making.log,
+        salt: header.making.salt,
+    }
 }
 
 fn place_of(header: &SegmentHeader, at: usize, offset: u64, mark: Option<&Mark>) -> Place {
-    let activation = header.activation.as_ref().map(|activation| activation.epoch);
-    let epoch = mark.map(|mark| mark.epoch).or(activation).unwrap_or_default();
-    Place { at, offset, epoch, context: keys_of(header).context(epoch) }
+    let activation = header
+        .activation
+        .as_ref()
+        .map(|activation| activation.epoch);
+    let epoch = mark
+        .map(|mark| mark.epoch)
+        .or(activation)
+        .unwrap_or_default();
+    Place {
+        at,
+        offset,
+        epoch,
+        context: keys_of(header).context(epoch),
+    }
 }
 
 /// Whether the mark's frame position can stand in this segment.

@@ -16,7 +16,8 @@ const RECORDS_MAX: usize = EPOCHS_KEPT + 4_096;
 #[derive(Debug, Default)]
 pub(crate) struct EpochsFound {
     pub(crate) records: Vec<EpochRecord>,
-    /// How many records do not verify. The last one may be the trace of an open that did not finish.
+    /// How many records do not verify. The last one may be the trace of an open that did not
+    /// finish.
     pub(crate) damaged: usize,
     places: usize,
 }
@@ -37,7 +38,10 @@ pub(crate) fn read(dir: &dyn Directory, log: LogId) -> io::Result<EpochsFound> {
             got => filled += got,
         }
     }
-    let mut found = EpochsFound { places, ..EpochsFound::default() };
+    let mut found = EpochsFound {
+        places,
+        ..EpochsFound::default()
+    };
     for record in bytes.chunks(EPOCH_RECORD_BYTES) {
         match EpochRecord::parse(record, log) {
             Some(record) => found.records.push(record),
@@ -54,11 +58,16 @@ fn places(file: &dyn RawFile) -> io::Result<usize> {
 
 impl EpochsFound {
     pub(crate) fn history(&self) -> History {
-        History::new(self.records.iter().map(|record| (record.epoch, record.first)).collect())
+        History::new(
+            self.records
+                .iter()
+                .map(|record| (record.epoch, record.first))
+                .collect(),
+        )
     }
 
-    /// Puts a new epoch on disk. Where records were damaged or are too many, the file is written anew from
-    /// `history`, which the caller has completed from the segments.
+    /// Puts a new epoch on disk. Where records were damaged or are too many, the file is written
+    /// anew from `history`, which the caller has completed from the segments.
     pub(crate) fn append(
         &self,
         dir: &dyn Directory,
@@ -70,10 +79,15 @@ impl EpochsFound {
             return self.rewrite(dir, log, record, history);
         }
         let (file, created) = match dir.open_file(EPOCHS, true) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (dir.create_file(EPOCHS)?, true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                (dir.create_file(EPOCHS)?, true)
+            }
             other => (other?, false),
         };
-        file.write_at(&record.to_bytes(log), to_u64(self.places * EPOCH_RECORD_BYTES))?;
+        file.write_at(
+            &record.to_bytes(log),
+            to_u64(self.places * EPOCH_RECORD_BYTES),
+        )?;
         file.sync()?;
         if created { dir.sync() } else { Ok(()) }
     }
@@ -85,12 +99,19 @@ impl EpochsFound {
         newest: EpochRecord,
         history: &History,
     ) -> io::Result<()> {
-        let times: HashMap<Epoch, u64> =
-            self.records.iter().map(|record| (record.epoch, record.began)).collect();
+        let times: HashMap<Epoch, u64> = self
+            .records
+            .iter()
+            .map(|record| (record.epoch, record.began))
+            .collect();
         let mut bytes = Vec::new();
         for (epoch, first) in history.entries() {
             let began = times.get(epoch).copied().unwrap_or_default();
-            let record = EpochRecord { epoch: *epoch, first: *first, began };
+            let record = EpochRecord {
+                epoch: *epoch,
+                first: *first,
+                began,
+            };
             bytes.extend_from_slice(&record.to_bytes(log));
         }
         bytes.extend_from_slice(&newest.to_bytes(log));

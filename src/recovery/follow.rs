@@ -1,7 +1,8 @@
-//! Reading a log that another process may be writing: recovery's scan in memory, nothing written, nothing cut.
+//! Reading a log that another process may be writing: recovery's scan in memory, nothing written,
+//! nothing cut.
 //!
-//! Bytes are taken by `read`, verified in a private buffer, and only then made readable in the map: this process
-//! never looks at mapped bytes that the writer may still be changing.
+//! Bytes are taken by `read`, verified in a private buffer, and only then made readable in the map:
+//! this process never looks at mapped bytes that the writer may still be changing.
 
 use super::ending::{Ending, Finder, Look};
 use super::listing::Listing;
@@ -73,7 +74,9 @@ fn try_open(dir: &Arc<dyn Directory>) -> Result<Followed, OpenError> {
     let io = |operation| move |error| OpenError::from_io(dir.path(), operation, error);
     let listing = Listing::read(&**dir).map_err(io("list"))?;
     let Some(meta) = identity::read(&**dir, &listing)? else {
-        return Err(OpenError::NotFound { path: dir.path().into() });
+        return Err(OpenError::NotFound {
+            path: dir.path().into(),
+        });
     };
     let mark = read_mark(&**dir, &meta).map_err(io("read the mark"))?;
     let mut look = ByReading(&**dir);
@@ -104,7 +107,10 @@ fn try_open(dir: &Arc<dyn Directory>) -> Result<Followed, OpenError> {
         cursors: None,
         report: ending.report,
     };
-    Ok(Followed { recovered, follower })
+    Ok(Followed {
+        recovered,
+        follower,
+    })
 }
 
 fn read_mark(dir: &dyn Directory, meta: &Meta) -> io::Result<Option<Mark>> {
@@ -125,24 +131,52 @@ fn read_history(dir: &dyn Directory, meta: &Meta, met: &[(Epoch, u64)]) -> io::R
     Ok(history)
 }
 
+/// There is no segment in which the log ends: it is being made, or that segment is damaged.
+fn no_end(dir: &Arc<dyn Directory>, ending: &Ending) -> OpenError {
+    match ending.report.damaged.first() {
+        Some(corruption) => OpenError::Damaged(corruption.clone()),
+        None => OpenError::NotFound {
+            path: dir.path().into(),
+        },
+    }
+}
+
 impl Follower {
     fn start(dir: &Arc<dyn Directory>, meta: &Meta, ending: &Ending) -> Result<Self, OpenError> {
-        let nothing = || OpenError::NotFound { path: dir.path().into() };
+        let nothing = || OpenError::NotFound {
+            path: dir.path().into(),
+        };
         let last = ending.last.as_ref().ok_or_else(nothing)?;
         let io = |error| OpenError::from_io(dir.path().join(&last.name), "map", error);
         let mut region = dir.follow_region(&last.name, HEADER_BYTES).map_err(io)?;
         region.publish(last.end.at);
-        let base = last.header.activation.as_ref().map_or(0, |activation| activation.base);
-        let keys = Keys { log: meta.log, salt: last.header.making.salt };
+        let base = last
+            .header
+            .activation
+            .as_ref()
+            .map_or(0, |activation| activation.base);
+        let keys = Keys {
+            log: meta.log,
+            salt: last.header.making.salt,
+        };
         let (dir, meta) = (Arc::clone(dir), meta.clone());
-        Ok(Self { dir, meta, region, keys, base, place: last.end })
+        Ok(Self {
+            dir,
+            meta,
+            region,
+            keys,
+            base,
+            place: last.end,
+        })
     }
 
     fn segment(&self, ending: &Ending) -> Result<Arc<Segment>, OpenError> {
-        let nothing = || OpenError::NotFound { path: self.dir.path().into() };
-        let last = ending.last.as_ref().ok_or_else(nothing)?;
-        let segment = Segment::new(&last.header, self.region.region().clone());
-        segment.map(Arc::new).ok_or_else(nothing)
+        let last = ending.last.as_ref();
+        let segment =
+            last.and_then(|last| Segment::new(&last.header, self.region.region().clone()));
+        segment
+            .map(Arc::new)
+            .ok_or_else(|| no_end(&self.dir, ending))
     }
 
     /// Looks for what the writer did since the last call.
@@ -192,8 +226,12 @@ impl Follower {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             };
-            let Ok(header) = segment::read_header(region.region()) else { continue };
-            let Some(activation) = &header.activation else { continue };
+            let Ok(header) = segment::read_header(region.region()) else {
+                continue;
+            };
+            let Some(activation) = &header.activation else {
+                continue;
+            };
             let follows = activation.base == end
                 && header.making.log == self.meta.log
                 && header.making.salt != self.keys.salt;
@@ -201,7 +239,9 @@ impl Follower {
                 continue;
             }
             region.publish(HEADER_BYTES);
-            let Some(segment) = Segment::new(&header, region.region().clone()) else { continue };
+            let Some(segment) = Segment::new(&header, region.region().clone()) else {
+                continue;
+            };
             self.keys = *segment.keys();
             self.base = segment.base();
             self.place = segment.start();
@@ -219,7 +259,9 @@ impl Look for ByReading<'_> {
     fn header(&mut self, name: &str) -> Result<Result<SegmentHeader, HeaderFault>, OpenError> {
         match self.0.follow_region(name, HEADER_BYTES) {
             Ok(region) => Ok(segment::read_header(region.region())),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(Err(HeaderFault::Damaged)),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Ok(Err(HeaderFault::Damaged))
+            }
             Err(error) => Err(OpenError::from_io(self.0.path().join(name), "read", error)),
         }
     }
@@ -231,10 +273,15 @@ impl Look for ByReading<'_> {
     }
 }
 
-/// Scans in chunks. What does not verify is the end here, never corruption: the writer may be about to finish it.
+/// Scans in chunks. What does not verify is the end here, never corruption: the writer may be about
+/// to finish it.
 fn scan_by_reading(region: &RegionFollower, start: Place, keys: &Keys) -> io::Result<Scanned> {
-    let mut all =
-        Scanned { end: start, time: None, epochs: Vec::new(), tail: Tail::Clean };
+    let mut all = Scanned {
+        end: start,
+        time: None,
+        epochs: Vec::new(),
+        tail: Tail::Clean,
+    };
     let mut want = 16 << 10;
     let mut bytes = Vec::new();
     loop {
@@ -252,8 +299,8 @@ fn scan_by_reading(region: &RegionFollower, start: Place, keys: &Keys) -> io::Re
         all.end = scanned.end;
         all.time = scanned.time.or(all.time);
         all.epochs.extend(scanned.epochs);
-        // A frame that was cut off by the chunk is asked for whole; one that was there whole and did not verify
-        // is the end.
+        // A frame that was cut off by the chunk is asked for whole; one that was there whole and
+        // did not verify is the end.
         let whole = next_frame <= got;
         if got == 0 || (!moved && whole) || next_frame > left {
             return Ok(all);

@@ -1,9 +1,10 @@
-//! `wakelog.meta`: who the log is. Written first, by rename, so whoever finds any other file finds this one.
+//! `wakelog.meta`: who the log is. Written first, by rename, so whoever finds any other file finds
+//! this one.
 
 use super::listing::{Listing, META, TEMPORARY};
 use crate::dir::Directory;
 use crate::error::{Corruption, OpenError};
-use crate::format::{VERSION, META_BYTES, Meta, MetaFault, MetaKind};
+use crate::format::{META_BYTES, Meta, MetaFault, MetaKind, VERSION};
 use crate::host;
 use crate::types::LogId;
 
@@ -11,7 +12,9 @@ use crate::types::LogId;
 pub(crate) fn read(dir: &dyn Directory, listing: &Listing) -> Result<Option<Meta>, OpenError> {
     if !listing.meta {
         return if listing.is_foreign() {
-            Err(OpenError::NotALog { path: dir.path().into() })
+            Err(OpenError::NotALog {
+                path: dir.path().into(),
+            })
         } else if listing.has_content() {
             Err(OpenError::Damaged(lost()))
         } else {
@@ -24,15 +27,22 @@ pub(crate) fn read(dir: &dyn Directory, listing: &Listing) -> Result<Option<Meta
     let got = file.read_at(&mut bytes, 0).map_err(io)?;
     match Meta::parse(bytes.get(..got).unwrap_or_default()) {
         Ok(meta) => Ok(Some(meta)),
-        Err(MetaFault::Newer(found)) => {
-            Err(OpenError::Newer { file: META.into(), found, supported: VERSION })
-        }
+        Err(MetaFault::Newer(found)) => Err(OpenError::Newer {
+            file: META.into(),
+            found,
+            supported: VERSION,
+        }),
         Err(MetaFault::NotOurs | MetaFault::Damaged) => Err(OpenError::Damaged(lost())),
     }
 }
 
 fn lost() -> Corruption {
-    Corruption { file: META.into(), offset: None, position: 0, expected: "the identity of the log" }
+    Corruption {
+        file: META.into(),
+        offset: None,
+        position: 0,
+        expected: "the identity of the log",
+    }
 }
 
 /// Makes a log of an empty directory.

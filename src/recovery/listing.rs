@@ -42,7 +42,9 @@ impl Listing {
             self.bases.push(base);
         } else if segment::parse_spare_name(name) && file {
             self.spares.push(name.into());
-        } else if (name.starts_with("wakelog.") || name.starts_with("cursors")) && name.ends_with(TEMPORARY) {
+        } else if (name.starts_with("wakelog.") || name.starts_with("cursors"))
+            && name.ends_with(TEMPORARY)
+        {
             self.temporary.push(name.into());
         } else if fixed || name.starts_with("cursors") {
             self.ours = true;

@@ -2,15 +2,15 @@
 
 use crate::error::Corruption;
 
-/// What the last open (or [`reopen`](crate::Log::reopen)) has found and mended. Nothing of it needs an action of
-/// the caller: what was lost is told to each consumer as a gap.
+/// What the last open (or [`reopen`](crate::Log::reopen)) has found and mended. Nothing of it needs
+/// an action of the caller: what was lost is told to each consumer as a gap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecoveryReport {
     /// The log was created by this open.
     pub created: bool,
-    /// Bytes behind the recovered end that were left behind: a frame that was not finished, or events that a power
-    /// loss has taken before they were synced.
+    /// Bytes behind the recovered end that were left behind: a frame that was not finished, or
+    /// events that a power loss has taken before they were synced.
     pub torn: Option<TornTail>,
     /// Damage that was found. Open looks at no more than it needs; readers find the rest.
     pub damaged: Vec<Corruption>,

@@ -1,7 +1,8 @@
 //! Making the end good: what is recovered is put on disk, a new epoch begins, the log goes on.
 //!
-//! The order matters, each step may be the last before a crash: drop what is above the end; sync what is
-//! recovered; lower the cursors; record the epoch; go on in the segment or in a new one; move the mark.
+//! The order matters, each step may be the last before a crash: drop what is above the end; sync
+//! what is recovered; lower the cursors; record the epoch; go on in the segment or in a new one;
+//! move the mark.
 
 use super::ending::{Ending, Finder, LastSegment, Look};
 use super::epochs::{self, EpochsFound};
@@ -10,7 +11,9 @@ use super::{DurablePlace, Recovered};
 use crate::cursor_file::CursorFile;
 use crate::dir::Directory;
 use crate::error::OpenError;
-use crate::format::{Activation, EpochRecord, FrameBuffer, HEADER_BYTES, HeaderFault, Mark, Meta, SegmentHeader};
+use crate::format::{
+    Activation, EpochRecord, FrameBuffer, HEADER_BYTES, HeaderFault, Mark, Meta, SegmentHeader,
+};
 use crate::history::History;
 use crate::host;
 use crate::mark_file::MarkFile;
@@ -39,7 +42,8 @@ pub(super) fn recover(
 impl Recovery<'_> {
     fn run(&self, open_cursors: Option<&CursorFile>) -> Result<Recovered, OpenError> {
         let log = self.meta.log;
-        let (mark_file, mark) = MarkFile::open(&**self.dir, log).map_err(self.io("read the mark"))?;
+        let (mark_file, mark) =
+            MarkFile::open(&**self.dir, log).map_err(self.io("read the mark"))?;
         let found = epochs::read(&**self.dir, log).map_err(self.io("read the epochs"))?;
         let listing = Listing::read(&**self.dir).map_err(self.io("list"))?;
         let mut look = Mapped(&**self.dir);
@@ -51,7 +55,9 @@ impl Recovery<'_> {
         }
         let cursors = match open_cursors {
             Some(cursors) => {
-                cursors.lower(ending.end).map_err(self.io("lower the cursors"))?;
+                cursors
+                    .lower(ending.end)
+                    .map_err(self.io("lower the cursors"))?;
                 None
             }
             None => Some(self.open_cursors(&mut ending)?),
@@ -65,7 +71,9 @@ impl Recovery<'_> {
             epoch,
             time: ending.time,
         };
-        let mark_file = self.move_mark(mark_file, &durable).map_err(self.io("write the mark"))?;
+        let mark_file = self
+            .move_mark(mark_file, &durable)
+            .map_err(self.io("write the mark"))?;
         Ok(Recovered {
             dir: Arc::clone(self.dir),
             meta: self.meta.clone(),
@@ -88,8 +96,8 @@ impl Recovery<'_> {
         move |error| OpenError::from_io(&path, operation, error)
     }
 
-    /// Drops what is above the end and gives an adopted spare its name. The directory is synced before anything
-    /// else happens: no file of the same name may follow too early.
+    /// Drops what is above the end and gives an adopted spare its name. The directory is synced
+    /// before anything else happens: no file of the same name may follow too early.
     fn settle_files(&self, ending: &mut Ending) -> io::Result<()> {
         for name in &ending.unlink {
             match self.dir.unlink(name) {
@@ -99,20 +107,27 @@ impl Recovery<'_> {
         }
         if let Some((spare, base)) = ending.rename.take() {
             let name = segment::name_of(base);
-            self.dir.open_region(&spare, HEADER_BYTES)?.region().sync(0..HEADER_BYTES)?;
+            self.dir
+                .open_region(&spare, HEADER_BYTES)?
+                .region()
+                .sync(0..HEADER_BYTES)?;
             self.dir.rename(&spare, &name)?;
             if let Some(last) = ending.last.as_mut().filter(|last| last.name == spare) {
                 last.name.clone_from(&name);
             }
-            for (file, _, _) in ending.unsure.iter_mut().filter(|(file, _, _)| *file == spare) {
+            for (file, _, _) in ending
+                .unsure
+                .iter_mut()
+                .filter(|(file, _, _)| *file == spare)
+            {
                 file.clone_from(&name);
             }
         }
         self.dir.sync()
     }
 
-    /// Writes what may not be on disk again, with the same bytes, and syncs it: after a failed sync the kernel
-    /// holds the pages for clean.
+    /// Writes what may not be on disk again, with the same bytes, and syncs it: after a failed sync
+    /// the kernel holds the pages for clean.
     fn rewrite(&self, ending: &Ending) -> io::Result<()> {
         for (name, from, to) in &ending.unsure {
             let mut writer = self.dir.open_region(name, HEADER_BYTES)?;
@@ -127,8 +142,13 @@ impl Recovery<'_> {
 
     fn open_cursors(&self, ending: &mut Ending) -> Result<CursorFile, OpenError> {
         let dir = Arc::clone(self.dir);
-        let (cursors, faults) =
-            CursorFile::open(dir, self.meta, ending.end, self.options.max_cursors_value(), false)?;
+        let (cursors, faults) = CursorFile::open(
+            dir,
+            self.meta,
+            ending.end,
+            self.options.max_cursors_value(),
+            false,
+        )?;
         ending.report.damaged.extend(faults);
         Ok(cursors)
     }
@@ -140,25 +160,37 @@ impl Recovery<'_> {
         mark: Option<Mark>,
     ) -> Result<(Epoch, History), OpenError> {
         let mut history = found.history();
-        let known = ending.epochs.iter().chain(&self.lost_epochs(found, ending)?).copied().collect::<Vec<_>>();
+        let known = ending
+            .epochs
+            .iter()
+            .chain(&self.lost_epochs(found, ending)?)
+            .copied()
+            .collect::<Vec<_>>();
         for (epoch, first) in known {
             if !history.entries().iter().any(|(other, _)| *other == epoch) {
                 history = history.with(epoch, first);
             }
         }
-        let newest = history.newest().into_iter().chain(mark.map(|mark| mark.epoch));
+        let newest = history
+            .newest()
+            .into_iter()
+            .chain(mark.map(|mark| mark.epoch));
         let counter = newest.map(|epoch| epoch.counter).max().unwrap_or(0) + 1;
         let tag = u32::from_le_bytes(host::random().map_err(self.io("begin an epoch"))?);
         let epoch = Epoch { counter, tag };
-        let record = EpochRecord { epoch, first: ending.end, began: host::now() };
+        let record = EpochRecord {
+            epoch,
+            first: ending.end,
+            began: host::now(),
+        };
         found
             .append(&**self.dir, self.meta.log, record, &history)
             .map_err(self.io("write the epochs"))?;
         Ok((epoch, history.with(epoch, ending.end)))
     }
 
-    /// Epochs whose record is damaged, from the segments. All of them are read then: this is the one case in
-    /// which open looks at more than two.
+    /// Epochs whose record is damaged, from the segments. All of them are read then: this is the
+    /// one case in which open looks at more than two.
     fn lost_epochs(
         &self,
         found: &EpochsFound,
@@ -168,19 +200,31 @@ impl Recovery<'_> {
         let mut look = Mapped(&**self.dir);
         for base in ending.bases.iter().filter(|_| found.damaged > 0) {
             let name = segment::name_of(*base);
-            let Ok(header) = look.header(&name)? else { continue };
-            let Some(activation) = &header.activation else { continue };
+            let Ok(header) = look.header(&name)? else {
+                continue;
+            };
+            let Some(activation) = &header.activation else {
+                continue;
+            };
             epochs.push((activation.epoch, activation.base));
-            let keys = Keys { log: header.making.log, salt: header.making.salt };
+            let keys = Keys {
+                log: header.making.log,
+                salt: header.making.salt,
+            };
             let context = keys.context(activation.epoch);
-            let start =
-                Place { at: HEADER_BYTES, offset: *base, epoch: activation.epoch, context };
+            let start = Place {
+                at: HEADER_BYTES,
+                offset: *base,
+                epoch: activation.epoch,
+                context,
+            };
             epochs.extend(look.scan(&name, start, &keys)?.epochs);
         }
         Ok(epochs)
     }
 
-    /// Goes on behind the last frame if there is nothing but zeros and room, in a new segment otherwise.
+    /// Goes on behind the last frame if there is nothing but zeros and room, in a new segment
+    /// otherwise.
     fn go_on(
         &self,
         ending: &mut Ending,
@@ -197,7 +241,9 @@ impl Recovery<'_> {
                 writer.enter(&segment, epoch);
                 writer.append(&mut mark, ending.time);
                 let region = segment.region();
-                region.sync(last.end.at..writer.place().at).map_err(self.io("sync"))?;
+                region
+                    .sync(last.end.at..writer.place().at)
+                    .map_err(self.io("sync"))?;
                 return Ok((Arc::new(segment), writer));
             }
             ending.last = Some(last);
@@ -205,7 +251,8 @@ impl Recovery<'_> {
         self.cut(ending, epoch)
     }
 
-    /// A new segment at the recovered end. Its header says where the valid bytes of the one before end.
+    /// A new segment at the recovered end. Its header says where the valid bytes of the one before
+    /// end.
     fn cut(
         &self,
         ending: &mut Ending,
@@ -216,7 +263,9 @@ impl Recovery<'_> {
             // No event stands in it, and the new one has its name.
             ending.bases.pop();
             ending.last = None;
-            self.dir.unlink(&segment::name_of(base)).map_err(self.io("clean"))?;
+            self.dir
+                .unlink(&segment::name_of(base))
+                .map_err(self.io("clean"))?;
             self.dir.sync().map_err(self.io("clean"))?;
         }
         let make = self.io("make a segment");
@@ -228,13 +277,21 @@ impl Recovery<'_> {
         let activation = Activation {
             base,
             epoch,
-            previous: ending.bases.last().map(|previous| (*previous, previous_end)),
-            cut: ending.last.as_ref().is_some_and(|last| last.tail == Tail::Torn),
+            previous: ending
+                .bases
+                .last()
+                .map(|previous| (*previous, previous_end)),
+            cut: ending
+                .last
+                .as_ref()
+                .is_some_and(|last| last.tail == Tail::Torn),
             time: ending.time,
         };
         let (segment, writer) = segment::activate(spare, activation);
         segment.region().sync(0..HEADER_BYTES).map_err(&make)?;
-        self.dir.rename(&name, &segment::name_of(base)).map_err(&make)?;
+        self.dir
+            .rename(&name, &segment::name_of(base))
+            .map_err(&make)?;
         self.dir.sync().map_err(&make)?;
         ending.bases.push(base);
         Ok((segment, writer))
@@ -270,13 +327,23 @@ impl Look for Mapped<'_> {
         match self.0.open_region(name, HEADER_BYTES) {
             Ok(writer) => Ok(segment::read_header(writer.region())),
             // Too short for a header, or not a regular file.
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(Err(HeaderFault::Damaged)),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Ok(Err(HeaderFault::Damaged))
+            }
             Err(error) => Err(self.io(name)(error)),
         }
     }
 
     fn scan(&mut self, name: &str, start: Place, keys: &Keys) -> Result<Scanned, OpenError> {
-        let writer = self.0.open_region(name, HEADER_BYTES).map_err(self.io(name))?;
-        Ok(segment::scan(writer.unpublished(), HEADER_BYTES, start, keys))
+        let writer = self
+            .0
+            .open_region(name, HEADER_BYTES)
+            .map_err(self.io(name))?;
+        Ok(segment::scan(
+            writer.unpublished(),
+            HEADER_BYTES,
+            start,
+            keys,
+        ))
     }
 }

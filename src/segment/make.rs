@@ -45,7 +45,12 @@ pub(crate) fn parse_spare_name(name: &str) -> bool {
 
 /// Makes a spare of `bytes` bytes and puts its name on disk.
 pub(crate) fn make(dir: &dyn Directory, log: LogId, bytes: u32) -> io::Result<Spare> {
-    let making = Making { log, salt: host::random()?, bytes, made: host::now() };
+    let making = Making {
+        log,
+        salt: host::random()?,
+        bytes,
+        made: host::now(),
+    };
     let name = format!("spare-{:016x}.log", u64::from_le_bytes(host::random()?));
     let len = usize::try_from(bytes).map_err(io::Error::other)?;
     let writer = dir.create_region(&name, len, HEADER_BYTES, &making.page())?;
@@ -54,18 +59,25 @@ pub(crate) fn make(dir: &dyn Directory, log: LogId, bytes: u32) -> io::Result<Sp
         let _ = dir.unlink(&name);
         return Err(error);
     }
-    Ok(Spare { name, making, writer })
+    Ok(Spare {
+        name,
+        making,
+        writer,
+    })
 }
 
-/// Turns a spare into the active segment: stores the activation through the map. From here on the file is a
-/// segment of the log, whatever its name.
+/// Turns a spare into the active segment: stores the activation through the map. From here on the
+/// file is a segment of the log, whatever its name.
 pub(crate) fn activate(spare: Spare, activation: Activation) -> (Arc<Segment>, SegmentWriter) {
     let Spare { making, writer, .. } = spare;
     for (at, word) in format::activation_words(&making, &activation) {
         // Release: a reader in another process that sees the last word sees those before it.
         writer.region().word(at).store(word, Ordering::Release);
     }
-    let header = SegmentHeader { making, activation: Some(activation) };
+    let header = SegmentHeader {
+        making,
+        activation: Some(activation),
+    };
     let segment = Segment::new(&header, writer.region().clone());
     let segment = Arc::new(segment.unwrap_or_else(|| unreachable!("the activation is given")));
     let start = segment.start();

@@ -19,20 +19,24 @@ use parking_lot::Mutex;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock, Weak};
 
-/// A segment that can be read. Shared by everything that reads it; the map lives as long as this does.
+/// A segment that can be read. Shared by everything that reads it; the map lives as long as this
+/// does.
 #[derive(Debug)]
 pub(crate) struct Segment {
     base: u64,
     epoch: Epoch,
     keys: Keys,
     region: Region,
-    /// Frames below this frame position have verified in this process: their checksums are not computed again.
+    /// Frames below this frame position have verified in this process: their checksums are not
+    /// computed again.
     verified: AtomicUsize,
-    /// Known places, a coarse table that walks leave behind, so that a seek does not walk from the start.
+    /// Known places, a coarse table that walks leave behind, so that a seek does not walk from the
+    /// start.
     places: Mutex<Vec<Place>>,
     /// The last of `places`, to see without the lock whether a walk has something to add.
     last_place: AtomicUsize,
-    /// The segment after this one, once there is one. Weak: a reader here does not hold the rest of the log.
+    /// The segment after this one, once there is one. Weak: a reader here does not hold the rest of
+    /// the log.
     next: OnceLock<Weak<Segment>>,
 }
 
@@ -42,7 +46,10 @@ impl Segment {
         Some(Self {
             base: activation.base,
             epoch: activation.epoch,
-            keys: Keys { log: header.making.log, salt: header.making.salt },
+            keys: Keys {
+                log: header.making.log,
+                salt: header.making.salt,
+            },
             region,
             verified: AtomicUsize::new(HEADER_BYTES),
             places: Mutex::new(Vec::new()),

@@ -9,7 +9,8 @@ use crate::types::Epoch;
 pub(crate) enum Tail {
     /// Zeros: appends can go on here.
     Clean,
-    /// Something that does not verify: a frame that was not finished, or did not reach the disk whole.
+    /// Something that does not verify: a frame that was not finished, or did not reach the disk
+    /// whole.
     Torn,
 }
 
@@ -31,7 +32,9 @@ pub(crate) fn scan(bytes: &[u8], origin: usize, start: Place, keys: &Keys) -> Sc
     let mut time = None;
     let mut epochs = Vec::new();
     while let Some(rest) = place.at.checked_sub(origin).and_then(|at| bytes.get(at..)) {
-        let Some((head, epoch)) = valid_frame(rest, &place, keys) else { break };
+        let Some((head, epoch)) = valid_frame(rest, &place, keys) else {
+            break;
+        };
         if let Some(epoch) = epoch {
             epochs.push((epoch, head.offset));
             place.epoch = epoch;
@@ -43,9 +46,22 @@ pub(crate) fn scan(bytes: &[u8], origin: usize, start: Place, keys: &Keys) -> Sc
         place.at += format::padded(head.bytes());
         place.offset += u64::from(head.count);
     }
-    let rest = place.at.checked_sub(origin).and_then(|at| bytes.get(at..)).unwrap_or_default();
-    let tail = if is_zero(rest) { Tail::Clean } else { Tail::Torn };
-    Scanned { end: place, time, epochs, tail }
+    let rest = place
+        .at
+        .checked_sub(origin)
+        .and_then(|at| bytes.get(at..))
+        .unwrap_or_default();
+    let tail = if is_zero(rest) {
+        Tail::Clean
+    } else {
+        Tail::Torn
+    };
+    Scanned {
+        end: place,
+        time,
+        epochs,
+        tail,
+    }
 }
 
 fn valid_frame(
@@ -59,9 +75,8 @@ fn valid_frame(
     let context = epoch.map_or(place.context, |epoch| keys.context(epoch));
     // The padding is part of what a later frame's place rests on: it must be there and zero.
     let padding = rest.get(head.bytes()..format::padded(head.bytes()))?;
-    let good = head.offset == place.offset
-        && is_zero(padding)
-        && format::verify(bytes, &head, context);
+    let good =
+        head.offset == place.offset && is_zero(padding) && format::verify(bytes, &head, context);
     good.then_some((head, epoch))
 }
 

@@ -47,7 +47,9 @@ impl Segment {
             if place.at >= end {
                 return Step::End;
             }
-            let Some(head) = self.frame_at(place, end) else { return Step::Damaged };
+            let Some(head) = self.frame_at(place, end) else {
+                return Step::Damaged;
+            };
             let at = place.at;
             self.pass(place, &head);
             match head.kind {
@@ -72,8 +74,8 @@ impl Segment {
                 return None;
             }
             if place.at == verified {
-                // Relaxed: the mark says nothing about memory, only that this process has checked those bytes;
-                // they were frozen before any reader could see them.
+                // Relaxed: the mark says nothing about memory, only that this process has checked
+                // those bytes; they were frozen before any reader could see them.
                 let next = place.at + format::padded(head.bytes());
                 self.verified.fetch_max(next, Ordering::Relaxed);
             }
@@ -99,7 +101,10 @@ impl Segment {
         }
         // Whoever comes second has nothing to add.
         if let Some(mut places) = self.places.try_lock() {
-            if places.last().is_none_or(|last| last.at + PLACE_EVERY <= place.at) {
+            if places
+                .last()
+                .is_none_or(|last| last.at + PLACE_EVERY <= place.at)
+            {
                 places.push(*place);
                 self.last_place.store(place.at, Ordering::Relaxed);
             }
@@ -110,7 +115,10 @@ impl Segment {
     pub(crate) fn place_below(&self, offset: u64) -> Place {
         let places = self.places.lock();
         let index = places.partition_point(|place| place.offset <= offset);
-        index.checked_sub(1).and_then(|last| places.get(last).copied()).unwrap_or_else(|| self.start())
+        index
+            .checked_sub(1)
+            .and_then(|last| places.get(last).copied())
+            .unwrap_or_else(|| self.start())
     }
 
     /// Behind damage: moves `place` to the next frame that verifies and whose offset lies in
@@ -146,7 +154,12 @@ impl Segment {
         for epoch in epochs {
             let context = self.keys().context(epoch);
             if format::verify(bytes, &head, context) {
-                return Some(Place { at, offset: head.offset, epoch, context });
+                return Some(Place {
+                    at,
+                    offset: head.offset,
+                    epoch,
+                    context,
+                });
             }
         }
         None

@@ -16,7 +16,10 @@ impl SegmentWriter {
     /// Goes on at `start`, up to which the caller has published.
     pub(crate) fn new(mut region: RegionWriter, start: Place) -> Self {
         region.publish(start.at);
-        Self { region, place: start }
+        Self {
+            region,
+            place: start,
+        }
     }
 
     /// Where the next frame will stand.
@@ -34,8 +37,8 @@ impl SegmentWriter {
         (self.place.at, self.region.region().len())
     }
 
-    /// Puts `frame` at the end and makes its bytes readable. The caller has seen that it fits, and publishes the
-    /// offset afterwards; until then no reader in this process looks for it.
+    /// Puts `frame` at the end and makes its bytes readable. The caller has seen that it fits, and
+    /// publishes the offset afterwards; until then no reader in this process looks for it.
     pub(crate) fn append(&mut self, frame: &mut FrameBuffer, time: u64) {
         let at = self.place.at;
         let count = frame.count();
@@ -43,9 +46,13 @@ impl SegmentWriter {
         let end = at + padded(bytes.len());
         self.region.write(at, bytes);
         self.region.publish(end);
-        // Release: pairs with the Acquire load of a reader in another process, which verifies all the same.
+        // Release: pairs with the Acquire load of a reader in another process, which verifies all
+        // the same.
         let shared = u64::try_from(end).unwrap_or(u64::MAX);
-        self.region.region().word(SHARED_END_AT).store(shared, Ordering::Release);
+        self.region
+            .region()
+            .word(SHARED_END_AT)
+            .store(shared, Ordering::Release);
         self.place.at = end;
         self.place.offset += u64::from(count);
     }

@@ -1,4 +1,5 @@
-//! Append: one short critical section that assigns offset and time, copies the frame and publishes it.
+//! Append: one short critical section that assigns offset and time, copies the frame and publishes
+//! it.
 
 use super::{Shared, SpareSlot, unpark};
 use crate::error::{AppendError, IoFailure};
@@ -57,8 +58,19 @@ pub(super) struct Appending {
 
 impl Appending {
     pub(super) fn new(active: Arc<Segment>, writer: Option<SegmentWriter>, time: u64) -> Self {
-        let status = if writer.is_some() { Status::Open } else { Status::ReadOnly };
-        Self { status, active, writer, time, rolled: None, spare: SpareSlot::None }
+        let status = if writer.is_some() {
+            Status::Open
+        } else {
+            Status::ReadOnly
+        };
+        Self {
+            status,
+            active,
+            writer,
+            time,
+            rolled: None,
+            spare: SpareSlot::None,
+        }
     }
 
     /// The writer, or why there is none to use.
@@ -75,7 +87,8 @@ impl Appending {
 impl Shared {
     /// Appends a frame and returns its offsets when it and all before it are visible.
     ///
-    /// The checksum of the body was computed before; only what depends on the place is folded in under the lock.
+    /// The checksum of the body was computed before; only what depends on the place is folded in
+    /// under the lock.
     pub(crate) fn append(
         &self,
         frame: &mut FrameBuffer,
@@ -104,7 +117,9 @@ impl Shared {
     ) -> Range<u64> {
         let time = state.time.max(now);
         state.time = time;
-        let Some(writer) = &mut state.writer else { unreachable!("the caller has used it") };
+        let Some(writer) = &mut state.writer else {
+            unreachable!("the caller has used it")
+        };
         let first = writer.place().offset;
         writer.append(frame, time);
         let end = writer.place().offset;

@@ -89,14 +89,22 @@ impl DurableFuture {
             shared.rounds.ask();
             unpark(&shared.signals.sync);
         }
-        Self { shared, goal: Goal::Offset(offset), ticket: None }
+        Self {
+            shared,
+            goal: Goal::Offset(offset),
+            ticket: None,
+        }
     }
 
     /// All appends and acks before this call.
     pub(crate) fn everything(shared: Arc<Shared>) -> Self {
         let round = shared.rounds.ask();
         unpark(&shared.signals.sync);
-        Self { shared, goal: Goal::Round(round), ticket: None }
+        Self {
+            shared,
+            goal: Goal::Round(round),
+            ticket: None,
+        }
     }
 
     fn state(&self) -> Option<Result<(), SyncError>> {
@@ -136,7 +144,10 @@ impl Future for DurableFuture {
         if let Some(result) = self.state() {
             return Poll::Ready(result);
         }
-        let ticket = self.shared.durable_waits.set(self.ticket, self.goal, context.waker());
+        let ticket = self
+            .shared
+            .durable_waits
+            .set(self.ticket, self.goal, context.waker());
         self.ticket = Some(ticket);
         // Whoever reached the goal before the registration did not see it.
         self.state().map_or(Poll::Pending, Poll::Ready)

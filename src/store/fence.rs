@@ -15,7 +15,8 @@ pub(crate) struct Fence {
 }
 
 impl Fence {
-    /// Whether a newer handle has taken over. Acquire pairs with the Release in [`Fences::take_over`].
+    /// Whether a newer handle has taken over. Acquire pairs with the Release in
+    /// [`Fences::take_over`].
     pub(crate) fn is_fenced(&self) -> bool {
         self.fenced.load(Ordering::Acquire)
     }
@@ -56,7 +57,9 @@ impl Fences {
     /// Forgets `slot` if `fence` still holds it: called when the handle is dropped.
     pub(crate) fn release(&self, slot: u32, fence: &Arc<Fence>) {
         let mut holders = self.holders.lock();
-        let held = holders.get(&slot).is_some_and(|held| held.as_ptr() == Arc::as_ptr(fence));
+        let held = holders
+            .get(&slot)
+            .is_some_and(|held| held.as_ptr() == Arc::as_ptr(fence));
         if held {
             holders.remove(&slot);
         }

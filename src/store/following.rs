@@ -14,7 +14,9 @@ impl Shared {
     /// Looks once for what the writer did.
     pub(crate) fn follow_once(&self) -> io::Result<()> {
         let mut follower = self.follower.lock();
-        let Some(follower) = follower.as_mut() else { return Ok(()) };
+        let Some(follower) = follower.as_mut() else {
+            return Ok(());
+        };
         let news = follower.poll()?;
         self.take_news(news);
         Ok(())
@@ -36,7 +38,11 @@ impl Shared {
             asleep |= self.marks.end.publish(next).has(Sleeper::DISPATCHER);
         }
         if news.durable != self.marks.durable() {
-            asleep |= self.marks.durable.publish(news.durable).has(Sleeper::DISPATCHER);
+            asleep |= self
+                .marks
+                .durable
+                .publish(news.durable)
+                .has(Sleeper::DISPATCHER);
         }
         if asleep {
             unpark(&self.signals.dispatcher);

@@ -72,7 +72,8 @@ impl Marks {
         self.rare.generation.load(Ordering::Acquire)
     }
 
-    /// Called after the history was replaced. Release: who sees the new generation sees that history.
+    /// Called after the history was replaced. Release: who sees the new generation sees that
+    /// history.
     pub(crate) fn next_generation(&self) {
         self.rare.generation.fetch_add(1, Ordering::AcqRel);
     }

@@ -10,21 +10,22 @@ use std::io;
 use std::sync::Arc;
 
 impl Shared {
-    /// A sync has failed. The kernel may have marked the pages clean without writing them, so nothing is tried
-    /// again: appends and syncs fail from here on, reads end at the durable mark.
+    /// A sync has failed. The kernel may have marked the pages clean without writing them, so
+    /// nothing is tried again: appends and syncs fail from here on, reads end at the durable mark.
     pub(super) fn poison(&self, error: io::Error) {
         let mut state = self.append.lock();
         if matches!(state.status, Status::Open | Status::Closing) {
             state.status = Status::Poisoned(IoFailure::new(self.dir.path(), "sync", error));
-            // Back to what is on disk. Only appends publish besides this, and they look at the status first.
+            // Back to what is on disk. Only appends publish besides this, and they look at the
+            // status first.
             let _ = self.marks.end.publish(self.marks.durable());
         }
         drop(state);
         self.wake_everybody();
     }
 
-    /// Heals a poisoned log in place: runs recovery on what is really there, under the same lock file and with
-    /// the same handles. Nothing happens to a log that is not poisoned.
+    /// Heals a poisoned log in place: runs recovery on what is really there, under the same lock
+    /// file and with the same handles. Nothing happens to a log that is not poisoned.
     pub(crate) fn reopen(&self) -> Result<(), OpenError> {
         let mut progress = self.progress.lock();
         let mut state = self.append.lock();

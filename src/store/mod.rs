@@ -1,8 +1,8 @@
-//! What all handles of a log share: the append path, the marks, the table of segments, and the two threads that
-//! serve them (sync, keeper).
+//! What all handles of a log share: the append path, the marks, the table of segments, and the two
+//! threads that serve them (sync, keeper).
 //!
-//! Lock order, outermost first: `progress` (held by a sync round and by `reopen`), `append`, `table`; no other
-//! lock is held while one of them is taken.
+//! Lock order, outermost first: `progress` (held by a sync round and by `reopen`), `append`,
+//! `table`; no other lock is held while one of them is taken.
 
 mod append;
 mod durable;
@@ -26,10 +26,10 @@ pub(crate) use threads::Store;
 
 use crate::cursor_file::CursorFile;
 use crate::dir::{Directory, Lock};
+use crate::error::AckError;
 use crate::format::Meta;
 use crate::history::{History, Verdict};
 use crate::options::Options;
-use crate::error::AckError;
 use crate::recovery::{Follower, Recovered, RecoveryReport};
 use crate::types::{Epoch, LogId, Position};
 use crate::waiters::Waiters;
@@ -37,8 +37,8 @@ use append::{Appending, Status};
 use crossbeam_utils::sync::Unparker;
 use durable::DurableWaits;
 use parking_lot::{Condvar, Mutex};
-use rounds::{Progress, Rounds};
 use roll::SpareSlot;
+use rounds::{Progress, Rounds};
 use std::sync::{Arc, OnceLock};
 use table::Table;
 
@@ -87,8 +87,20 @@ fn unpark(signal: &OnceLock<Unparker>) {
 impl Shared {
     /// Takes over what recovery has found or made.
     pub(crate) fn new(recovered: Recovered, options: Options) -> Self {
-        let Recovered { dir, meta, lock, bases, active, writer, next, time, history, durable, report, .. } =
-            recovered;
+        let Recovered {
+            dir,
+            meta,
+            lock,
+            bases,
+            active,
+            writer,
+            next,
+            time,
+            history,
+            durable,
+            report,
+            ..
+        } = recovered;
         Self {
             marks: Marks::new(bases.first().copied().unwrap_or(0), next, durable.offset),
             visible_waiters: Waiters::default(),
@@ -127,7 +139,8 @@ impl Shared {
 
     /// What the log says today about a position that somebody kept.
     pub(crate) fn judge(&self, position: &Position) -> Verdict {
-        self.history().judge(position, self.log_id(), self.marks.next())
+        self.history()
+            .judge(position, self.log_id(), self.marks.next())
     }
 
     /// Whether acks are taken.
@@ -151,7 +164,8 @@ impl Shared {
         }
     }
 
-    /// Somebody began to wait at a level where nobody did: the dispatcher may be parked without its bit.
+    /// Somebody began to wait at a level where nobody did: the dispatcher may be parked without its
+    /// bit.
     pub(crate) fn wake_dispatcher(&self) {
         unpark(&self.signals.dispatcher);
     }

@@ -23,8 +23,8 @@ pub(super) enum SpareSlot {
 }
 
 impl Shared {
-    /// One step towards room for a frame of `need` bytes: rolls, or waits for what a roll needs. The caller looks
-    /// again after it.
+    /// One step towards room for a frame of `need` bytes: rolls, or waits for what a roll needs.
+    /// The caller looks again after it.
     pub(super) fn roll(
         &self,
         state: &mut MutexGuard<'_, Appending>,
@@ -44,13 +44,18 @@ impl Shared {
                         return Ok(());
                     }
                     SpareSlot::Ready(small) => {
-                        // Nothing stands in it and nobody knows it. If the unlink fails, the next open does it.
+                        // Nothing stands in it and nobody knows it. If the unlink fails, the next
+                        // open does it.
                         let _ = self.dir.unlink(&small.name);
                         self.ask_for_spare(state, need);
                     }
                     SpareSlot::None => self.ask_for_spare(state, need),
                     SpareSlot::Failed(error) if asked => {
-                        return Err(AppendError::from_io(self.dir.path(), "make a segment", error));
+                        return Err(AppendError::from_io(
+                            self.dir.path(),
+                            "make a segment",
+                            error,
+                        ));
                     }
                     SpareSlot::Failed(_) => self.ask_for_spare(state, need),
                     busy @ (SpareSlot::Wanted(_) | SpareSlot::Making) => state.spare = busy,
@@ -67,7 +72,8 @@ impl Shared {
         }
     }
 
-    /// Asks the keeper for a spare that takes a frame of `need` bytes. The caller unparks the keeper.
+    /// Asks the keeper for a spare that takes a frame of `need` bytes. The caller unparks the
+    /// keeper.
     pub(super) fn ask_for_spare(&self, state: &mut Appending, need: usize) {
         let configured = self.options.segment_bytes_value();
         let current = state.active.region().len();

@@ -1,4 +1,5 @@
-//! A sync round: carries a roll to the disk, then the new frames, then the cursors; then the mark may move.
+//! A sync round: carries a roll to the disk, then the new frames, then the cursors; then the mark
+//! may move.
 
 use super::append::Rolled;
 use super::{Shared, unpark};
@@ -12,14 +13,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How much of the active segment is made writable ahead after each sync, so that appends seldom meet a fault.
+/// How much of the active segment is made writable ahead after each sync, so that appends seldom
+/// meet a fault.
 const ARM_AHEAD: usize = 1 << 20;
 
-/// The mark is a lower bound, so it need not reach the disk with each sync; while the log is busy it does at
-/// most this often, and once when the log falls idle.
+/// The mark is a lower bound, so it need not reach the disk with each sync; while the log is busy
+/// it does at most this often, and once when the log falls idle.
 const MARK_SYNC_EVERY: Duration = Duration::from_millis(10);
 
-/// Rounds that were asked for, and rounds that are done. A round serves all that was asked before it began.
+/// Rounds that were asked for, and rounds that are done. A round serves all that was asked before
+/// it began.
 #[derive(Debug, Default)]
 pub(super) struct Rounds {
     asked: AtomicU64,
@@ -57,7 +60,12 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(durable: DurablePlace, mark_file: Option<MarkFile>) -> Self {
-        Self { durable, mark_file, mark_unsynced: false, mark_synced_at: None }
+        Self {
+            durable,
+            mark_file,
+            mark_unsynced: false,
+            mark_synced_at: None,
+        }
     }
 
     fn mark(&self, closed: bool) -> Mark {
@@ -84,7 +92,9 @@ impl Progress {
 
     /// Syncs the mark file if it has something new. `due` limits how often.
     pub(super) fn sync_mark(&mut self, due: Option<Duration>) -> io::Result<()> {
-        let soon = due.zip(self.mark_synced_at).is_some_and(|(due, at)| at.elapsed() < due);
+        let soon = due
+            .zip(self.mark_synced_at)
+            .is_some_and(|(due, at)| at.elapsed() < due);
         if !self.mark_unsynced || soon {
             return Ok(());
         }
@@ -99,7 +109,9 @@ impl Progress {
     /// The last mark of a log that is closed in order: in both slots.
     pub(super) fn close_mark(&mut self) -> io::Result<()> {
         let mark = self.mark(true);
-        self.mark_file.as_mut().map_or(Ok(()), |file| file.write_both(mark))
+        self.mark_file
+            .as_mut()
+            .map_or(Ok(()), |file| file.write_both(mark))
     }
 }
 
@@ -116,7 +128,9 @@ impl Shared {
         let mut progress = self.progress.lock();
         let asked = self.rounds.asked();
         progress.sync_mark(Some(MARK_SYNC_EVERY))?;
-        let Some(target) = self.target() else { return Ok(()) };
+        let Some(target) = self.target() else {
+            return Ok(());
+        };
         if let Some(rolled) = &target.rolled {
             self.carry_roll(&mut progress, rolled)?;
         }
@@ -134,17 +148,21 @@ impl Shared {
         let state = self.append.lock();
         let place = *state.writer.as_ref()?.place();
         let (active, time) = (Arc::clone(&state.active), state.time);
-        Some(Target { rolled: state.rolled.clone(), active, place, time })
+        Some(Target {
+            rolled: state.rolled.clone(),
+            active,
+            place,
+            time,
+        })
     }
 
-    /// The rest of the sealed segment, the header of its successor, the successor's name: all on disk before
-    /// the mark crosses.
-    fn carry_roll(
-        &self,
-        progress: &mut Progress,
-        rolled: &Rolled,
-    ) -> io::Result<()> {
-        rolled.sealed.region().sync(progress.durable.at..rolled.end)?;
+    /// The rest of the sealed segment, the header of its successor, the successor's name: all on
+    /// disk before the mark crosses.
+    fn carry_roll(&self, progress: &mut Progress, rolled: &Rolled) -> io::Result<()> {
+        rolled
+            .sealed
+            .region()
+            .sync(progress.durable.at..rolled.end)?;
         rolled.successor.region().sync(0..HEADER_BYTES)?;
         let name = segment::name_of(rolled.successor.base());
         self.dir.rename(&rolled.spare_name, &name)?;

@@ -1,7 +1,7 @@
 //! The sync thread: decides when a round is due. The only thread that syncs.
 
-use super::append::Status;
 use super::Shared;
+use super::append::Status;
 use crate::notify::Sleeper;
 use crate::options::SyncPolicy;
 use crossbeam_utils::sync::Parker;
@@ -48,7 +48,8 @@ impl Shared {
     fn round_is_due(&self, end: u64) -> bool {
         let asked = self.rounds.asked() > self.rounds.done();
         let fresh = || {
-            end > self.marks.durable() || self.cursors.as_ref().is_some_and(|cursors| cursors.dirty())
+            end > self.marks.durable()
+                || self.cursors.as_ref().is_some_and(|cursors| cursors.dirty())
         };
         let policy = self.options.sync_value() != SyncPolicy::Manual;
         asked || (policy && fresh()) || self.append.lock().rolled.is_some()
@@ -56,7 +57,9 @@ impl Shared {
 
     /// How long the next round still has to wait under the policy.
     fn pause(&self, began: Option<Instant>) -> Option<Duration> {
-        let SyncPolicy::Every(interval) = self.options.sync_value() else { return None };
+        let SyncPolicy::Every(interval) = self.options.sync_value() else {
+            return None;
+        };
         if self.rounds.asked() > self.rounds.done() {
             return None;
         }
@@ -65,7 +68,11 @@ impl Shared {
     }
 
     fn finish_if(&self, closing: bool) -> std::io::Result<()> {
-        if closing { self.progress.lock().close_mark() } else { Ok(()) }
+        if closing {
+            self.progress.lock().close_mark()
+        } else {
+            Ok(())
+        }
     }
 
     pub(super) fn poisoned(&self) -> bool {

@@ -1,5 +1,5 @@
-//! The table of segments: which one holds an offset. Appends never take its lock; a roll's new segment is found
-//! through the link of the one before until the sync thread has entered it here.
+//! The table of segments: which one holds an offset. Appends never take its lock; a roll's new
+//! segment is found through the link of the one before until the sync thread has entered it here.
 
 use super::Shared;
 use crate::format::HEADER_BYTES;
@@ -36,7 +36,13 @@ pub(crate) enum Located {
 impl Table {
     pub(super) fn new(bases: Vec<u64>, last: Arc<Segment>, kept_max: u32) -> Self {
         let kept_max = to_usize(kept_max);
-        Self { bases, last, opened: HashMap::new(), kept: VecDeque::new(), kept_max }
+        Self {
+            bases,
+            last,
+            opened: HashMap::new(),
+            kept: VecDeque::new(),
+            kept_max,
+        }
     }
 
     /// Enters the segment that follows the last one.
@@ -73,7 +79,11 @@ impl Table {
             return LookedUp::Open(Arc::clone(&self.last), u64::MAX);
         }
         let after = self.bases.partition_point(|base| *base <= offset);
-        let Some(base) = after.checked_sub(1).and_then(|index| self.bases.get(index)).copied() else {
+        let Some(base) = after
+            .checked_sub(1)
+            .and_then(|index| self.bases.get(index))
+            .copied()
+        else {
             return LookedUp::Below(self.bases.first().copied().unwrap_or(self.last.base()));
         };
         let below = self.bases.get(after).copied().unwrap_or(self.last.base());
@@ -94,7 +104,8 @@ enum LookedUp {
 }
 
 impl Shared {
-    /// Finds the segment of an offset below the end. Opens it if nobody has it open; not under the table's lock.
+    /// Finds the segment of an offset below the end. Opens it if nobody has it open; not under the
+    /// table's lock.
     pub(crate) fn locate(&self, offset: u64) -> io::Result<Located> {
         let looked_up = self.table.lock().look_up(offset);
         match looked_up {
@@ -121,11 +132,15 @@ impl Shared {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(None),
             Err(error) => return Err(error),
         };
-        let Ok(header) = segment::read_header(&region) else { return Ok(None) };
+        let Ok(header) = segment::read_header(&region) else {
+            return Ok(None);
+        };
         if header.making.log != self.log_id() {
             return Ok(None);
         }
-        let Some(segment) = Segment::new(&header, region) else { return Ok(None) };
+        let Some(segment) = Segment::new(&header, region) else {
+            return Ok(None);
+        };
         if segment.base() != base {
             return Ok(None);
         }
@@ -140,8 +155,9 @@ impl Shared {
         Ok(Some(segment))
     }
 
-    /// Everything in a sealed file is frozen. What stands behind its valid end has offsets that the next segment
-    /// has, so nobody takes it for an event. Read-only, so that a stray store cannot harm what is sealed.
+    /// Everything in a sealed file is frozen. What stands behind its valid end has offsets that the
+    /// next segment has, so nobody takes it for an event. Read-only, so that a stray store cannot
+    /// harm what is sealed.
     fn map_sealed(&self, name: &str) -> io::Result<Region> {
         let mut follower = self.dir.follow_region(name, HEADER_BYTES)?;
         follower.publish(follower.region().len());

@@ -10,6 +10,9 @@ use std::thread::JoinHandle;
 /// The work of a thread that a room above brings along; it returns when the log is closed.
 pub(crate) type Work = fn(&Arc<Shared>, &Parker);
 
+/// A thread: its name, where its unparker goes, its work.
+type Thread = (&'static str, fn(&Shared) -> &OnceLock<Unparker>, Work);
+
 /// Owns the threads; the last handle that is dropped closes the log.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -23,11 +26,23 @@ impl Store {
         Self::with(
             shared,
             &[
-                ("wakelog-sync", |shared| &shared.signals.sync, |shared, parker| shared.sync_loop(parker)),
-                ("wakelog-keeper", |shared| &shared.signals.keeper, |shared, parker| {
-                    shared.keeper_loop(parker);
-                }),
-                ("wakelog-dispatch", |shared| &shared.signals.dispatcher, dispatcher),
+                (
+                    "wakelog-sync",
+                    |shared| &shared.signals.sync,
+                    |shared, parker| shared.sync_loop(parker),
+                ),
+                (
+                    "wakelog-keeper",
+                    |shared| &shared.signals.keeper,
+                    |shared, parker| {
+                        shared.keeper_loop(parker);
+                    },
+                ),
+                (
+                    "wakelog-dispatch",
+                    |shared| &shared.signals.dispatcher,
+                    dispatcher,
+                ),
             ],
         )
     }
@@ -42,16 +57,20 @@ impl Store {
             shared,
             &[
                 ("wakelog-follow", |shared| &shared.signals.keeper, follower),
-                ("wakelog-dispatch", |shared| &shared.signals.dispatcher, dispatcher),
+                (
+                    "wakelog-dispatch",
+                    |shared| &shared.signals.dispatcher,
+                    dispatcher,
+                ),
             ],
         )
     }
 
-    fn with(
-        shared: Arc<Shared>,
-        threads: &[(&'static str, fn(&Shared) -> &OnceLock<Unparker>, Work)],
-    ) -> Result<Arc<Self>, IoFailure> {
-        let store = Arc::new(Self { shared, threads: Mutex::new(Vec::new()) });
+    fn with(shared: Arc<Shared>, threads: &[Thread]) -> Result<Arc<Self>, IoFailure> {
+        let store = Arc::new(Self {
+            shared,
+            threads: Mutex::new(Vec::new()),
+        });
         for (name, signal, work) in threads {
             let parker = Parker::new();
             // Each signal is set once: a log is started once.
@@ -61,7 +80,9 @@ impl Store {
             let thread = std::thread::Builder::new()
                 .name((*name).into())
                 .spawn(move || work(&shared, &parker))
-                .map_err(|error| IoFailure::new(store.shared.dir.path(), "start a thread", error))?;
+                .map_err(|error| {
+                    IoFailure::new(store.shared.dir.path(), "start a thread", error)
+                })?;
             store.threads.lock().push(thread);
         }
         Ok(store)
@@ -76,7 +97,8 @@ impl Store {
         self.shared.begin_close();
         let me = std::thread::current().id();
         for thread in std::mem::take(&mut *self.threads.lock()) {
-            // The last handle may be dropped on one of these threads (by a waker): it ends by itself.
+            // The last handle may be dropped on one of these threads (by a waker): it ends by
+            // itself.
             if thread.thread().id() != me && thread.join().is_err() {
                 self.shared.wake_everybody();
             }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 fn small() -> Options {
-    Options::new().segment_bytes(16 << 10).sync(SyncPolicy::Manual)
+    Options::new()
+        .segment_bytes(16 << 10)
+        .sync(SyncPolicy::Manual)
 }
 
 /// Runs a test on both backings. The directory outlives the logs opened in it.
@@ -19,7 +21,12 @@ fn on_both(test: impl Fn(&dyn Fn(&Options) -> Log)) {
 }
 
 fn payloads(log: &Log, filter: &str) -> Vec<String> {
-    let mut reader = log.reader().topics([filter]).start(Start::Earliest).open().unwrap();
+    let mut reader = log
+        .reader()
+        .topics([filter])
+        .start(Start::Earliest)
+        .open()
+        .unwrap();
     let mut all = Vec::new();
     while let Some(event) = reader.next().unwrap() {
         all.push(String::from_utf8(event.payload().to_vec()).unwrap());
@@ -33,10 +40,16 @@ fn what_is_appended_is_read_also_after_a_reopen() {
         let log = open(&small());
         for number in 0..1_000 {
             let topic = format!("room.{}", number % 3);
-            assert_eq!(log.append(&topic, format!("event {number}")).unwrap(), number);
+            assert_eq!(
+                log.append(&topic, format!("event {number}")).unwrap(),
+                number
+            );
         }
         let expected = |step: usize, first: usize| -> Vec<String> {
-            (first..1_000).step_by(step).map(|number| format!("event {number}")).collect()
+            (first..1_000)
+                .step_by(step)
+                .map(|number| format!("event {number}"))
+                .collect()
         };
         assert!(log.segments() > 4);
         assert_eq!(payloads(&log, ">"), expected(1, 0));
@@ -62,7 +75,10 @@ fn a_batch_has_dense_offsets_and_shares_a_time() {
         assert_eq!(page.len(), 10);
         let times: Vec<u64> = page.iter().map(|event| event.time()).collect();
         assert!(times.windows(2).all(|pair| pair[0] == pair[1]));
-        assert!(page.iter().all(|event| event.name() == Some("n") && event.id() == Some("i")));
+        assert!(
+            page.iter()
+                .all(|event| event.name() == Some("n") && event.id() == Some("i"))
+        );
         assert!(reader.page(1).unwrap().is_none());
     });
 }
@@ -88,5 +104,8 @@ fn close_wakes_who_waits() {
     std::thread::sleep(Duration::from_millis(20));
     log.close().unwrap();
     assert!(matches!(waiting.join().unwrap(), Err(ReadError::Closed)));
-    assert!(matches!(log.append("a", b""), Err(crate::AppendError::Closed)));
+    assert!(matches!(
+        log.append("a", b""),
+        Err(crate::AppendError::Closed)
+    ));
 }

@@ -16,7 +16,7 @@ const ROOM_NAME = /^[a-z0-9-]{1,32}$/;
 
 const me = identity.load();
 const rooms = new Map();
-const people = new Map(); // id -> { name, online, offset } of everybody we have heard of
+const people = new Map(); // id -> { name, online, offset, met } of everybody we have heard of
 const outbox = new Map(); // id -> { room, text, state } of what I wrote, until it comes back
 const seen = new Set(); // what is shown: a retry whose answer was lost is no second message
 const offsets = []; // of all messages, to count how far behind somebody is
@@ -29,7 +29,7 @@ let drawing = false;
 let numbers = 0;
 
 const log = new Log(byId("scroller"), byId("log"), byId("jump"));
-const url = new URL("ws", location.href);
+const url = new URL("wakelog", location.href);
 url.protocol = url.protocol.replace("http", "ws");
 url.hash = "";
 const client = connect(url, { consumer: me.id });
@@ -144,7 +144,7 @@ function drawStatus() {
   } else if (status.state === "offline") {
     const text = ["You are offline.", "What others write waits in the log; what you write, here."];
     view.notice("offline", text);
-  } else if (missed.count && missed.complete && !missed.shown) {
+  } else if (missed.count && missed.complete && !missed.shown && !arrived.length) {
     const text = [`${count(missed.count, "message")} while you were away.`, "All of them are here."];
     view.notice("missed", text, "Got it", () => {
       missed.shown = true;
@@ -218,7 +218,9 @@ async function look() {
   if (!answer) return; // the server is away, and the status says so
   end = Math.max(end, answer.end);
   for (const known of people.values()) known.online = false;
-  for (const { id, online, offset } of answer.people) Object.assign(person(id), { online, offset });
+  for (const { id, online, offset } of answer.people) {
+    Object.assign(person(id), { online, offset, met: true });
+  }
   draw();
 }
 

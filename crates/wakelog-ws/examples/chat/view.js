@@ -50,12 +50,12 @@ export function outbox(items) {
 // Everybody but me: who is connected first, then who is furthest behind. Without a connection they
 // stay as they were when it was lost, and it says so.
 export function people(all, me, behind, connected) {
-  const others = [...all].filter(([id]) => id !== me.id);
+  const others = [...all].filter(([id, { met }]) => met && id !== me.id);
   const shown = others.map(([id, { name, online, offset }]) => {
     return { id, name, online, behind: behind(offset) };
   });
   shown.sort((a, b) => b.online - a.online || b.behind - a.behind || (a.name < b.name ? -1 : 1));
-  const known = shown.filter((one) => one.online || one.behind > 0).slice(0, PEOPLE_ROWS);
+  const known = shown.slice(0, PEOPLE_ROWS);
   whenChanged("people", [known, connected], () => {
     const nobody = h("li", { class: "nobody" }, "Nobody else yet. Open a second tab.");
     const rows = known.map((one) => personRow(one, connected));

@@ -171,7 +171,8 @@ impl Problem {
         Self { code: ErrorCode::BadMessage, message: message.to_string() }
     }
 
-    /// Adds what the text says about its subscription and id. They are returned to the client only if they are within bounds.
+    /// Adds what the text says about its subscription and id. They are returned to the client only
+    /// if they are within bounds.
     fn about(self, re: &'static str, text: &str) -> DecodeError {
         #[derive(Default, Deserialize)]
         struct Names {

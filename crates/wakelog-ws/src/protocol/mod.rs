@@ -1,7 +1,8 @@
 //! Messages to bytes and back: `wakelog.v1` as PROTOCOL.md fixes it.
 //!
-//! Nothing here does I/O or keeps state. What comes from a client is checked completely while it is decoded, so that the
-//! rooms above hold only names, topics, filters and positions that follow the rules.
+//! Nothing here does I/O or keeps state. What comes from a client is checked completely while it is
+//! decoded, so that the rooms above hold only names, topics, filters and positions that follow the
+//! rules.
 
 mod client;
 mod code;

@@ -150,7 +150,8 @@ fn write_list<'a>(
 
 /// Writes a payload as its publisher meant it, or as what it turns out to be.
 ///
-/// The mark is data from disk and is not believed: text that is no JSON would break the whole message.
+/// The mark is data from disk and is not believed: text that is no JSON would break the whole
+/// message.
 fn write_payload(body: &mut Vec<u8>, encoding: Option<Encoding>, payload: &[u8]) {
     let text = std::str::from_utf8(payload).ok();
     match (encoding, text) {

@@ -1,6 +1,7 @@
 //! Payloads: bytes, and how a browser writes them.
 
-/// The attribute of an event in which the adapter keeps how its payload was written: one byte, see [`Encoding`].
+/// The attribute of an event in which the adapter keeps how its payload was written: one byte, see
+/// [`Encoding`].
 ///
 /// It stands at the far end of the tags that are free for users (128..=255).
 pub const ENCODING_ATTRIBUTE: u8 = 255;

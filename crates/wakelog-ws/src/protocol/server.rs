@@ -285,7 +285,8 @@ fn write_gap<S: Serializer>(
     let reason = match gap.reason {
         GapReason::Trimmed => "trimmed",
         GapReason::Diverged => "diverged",
-        // A reason that this protocol has no word for is told as damage: what is in the range will not come.
+        // A reason that this protocol has no word for is told as damage: what is in the range will
+        // not come.
         _ => "corrupt",
     };
     Wire { sub, from: gap.from, to: gap.to, reason, position: position.to_string() }

@@ -14,22 +14,26 @@ pub struct Principal {
     /// The consumer whose cursor the session takes over. Names must follow
     /// [`check_consumer`](crate::protocol::check_consumer).
     pub consumer: Option<String>,
-    /// The identity under which the session publishes; no client can choose it for itself once a hook is set.
+    /// The identity under which the session publishes; no client can choose it for itself once a
+    /// hook is set.
     pub from: Option<String>,
-    /// Further identities: an event that is *not to* one of them, or to `from`, is not delivered to the session.
+    /// Further identities: an event that is *not to* one of them, or to `from`, is not delivered to
+    /// the session.
     pub identities: Vec<String>,
 }
 
-/// The application says no. The text goes to the client, so it must not say more than the client may know.
+/// The application says no. The text goes to the client, so it must not say more than the client
+/// may know.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Denied(pub String);
 
-/// Decides who may do what. It is asked at every `hello` (so also after each reconnect), for every filter of every
-/// `subscribe`, and for every topic of every `publish`.
+/// Decides who may do what. It is asked at every `hello` (so also after each reconnect), for every
+/// filter of every `subscribe`, and for every topic of every `publish`.
 ///
-/// Without a hook a hub believes every client: the consumer is the name in `hello`, which is also the identity, and all
-/// topics are open, except those that begin with `$`. **That is for trusted networks alone.**
+/// Without a hook a hub believes every client: the consumer is the name in `hello`, which is also
+/// the identity, and all topics are open, except those that begin with `$`. **That is for trusted
+/// networks alone.**
 pub trait Authorize: Send + Sync + 'static {
     /// Who is this?
     fn hello<'a>(&'a self, hello: &'a Hello) -> HookFuture<'a, Principal>;

@@ -1,4 +1,5 @@
-//! The shim for axum: frames in axum's clothes, the upgrade, and the route that serves the browser client.
+//! The shim for axum: frames in axum's clothes, the upgrade, and the route that serves the browser
+//! client.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -34,8 +35,8 @@ impl<S: EventSource> Hub<S> {
 
     /// Answers a request for an upgrade and serves the connection, for routes of one's own.
     ///
-    /// Without the subprotocol `wakelog.v1.json` among those that the client offers, the answer is 400; while the hub is
-    /// being drained, 503.
+    /// Without the subprotocol `wakelog.v1.json` among those that the client offers, the answer is
+    /// 400; while the hub is being drained, 503.
     #[must_use]
     pub fn upgrade(&self, upgrade: WebSocketUpgrade) -> Response {
         if self.is_draining() {
@@ -48,20 +49,22 @@ impl<S: EventSource> Hub<S> {
         }
         let longest = self.limits().message_bytes;
         let hub = self.clone();
-        // Between the limit and its double, the message is read and refused in good order; beyond that, unread.
+        // Between the limit and its double, the message is read and refused in good order; beyond
+        // that, unread.
         upgrade
             .max_message_size(longest.saturating_mul(2))
             .max_frame_size(longest.saturating_mul(2))
             .read_buffer_size(BUFFER)
             .write_buffer_size(BUFFER)
-            // The driver gives one message at a time and waits until it is out, so the bound is the longest message;
-            // a smaller one would make a large event impossible to deliver.
+            // The driver gives one message at a time and waits until it is out, so the bound is the
+            // longest message; a smaller one would make a large event impossible to deliver.
             .max_write_buffer_size(usize::MAX)
             .on_upgrade(move |socket| async move { hub.serve(AxumSocket(socket)).await })
     }
 }
 
-/// Answers a request for the browser client: the file with its `ETag`, or 304 if the browser has it.
+/// Answers a request for the browser client: the file with its `ETag`, or 304 if the browser has
+/// it.
 #[must_use]
 pub fn browser_client(headers: &HeaderMap) -> Response {
     let tag = entity_tag();
@@ -147,7 +150,8 @@ impl Sink<Frame> for AxumSocket {
     }
 }
 
-/// axum hides the library below it, so what went wrong is told by where the chain of causes ends and by its words.
+/// axum hides the library below it, so what went wrong is told by where the chain of causes ends
+/// and by its words.
 fn frame_error(error: axum::Error) -> FrameError {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(&error);

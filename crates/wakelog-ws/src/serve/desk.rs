@@ -1,4 +1,5 @@
-//! One connection's dealings with its source: takes the session's requests, starts the work, and brings back the answers.
+//! One connection's dealings with its source: takes the session's requests, starts the work, and
+//! brings back the answers.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -66,6 +67,9 @@ impl<S: EventSource> Desk<S> {
     }
 
     pub(super) fn show_progress(&self) {
+        if self.session.is_closed() {
+            self.connection.hide();
+        }
         self.connection.show_progress(self.session.reading_from(), self.session.acked());
     }
 
@@ -171,6 +175,7 @@ impl<S: EventSource> Desk<S> {
                     loaded
                 });
                 self.session.handle_cursor(now(), loaded);
+                self.show_who();
             }
             Done::Opened(key, answer) => self.opened(key, answer),
             Done::Read(key, reader, answer) => {
@@ -199,6 +204,9 @@ impl<S: EventSource> Desk<S> {
     }
 
     fn show_who(&self) {
+        if !self.session.is_open() {
+            return;
+        }
         self.connection.show(Who {
             consumer: self.principal.consumer.clone(),
             from: self.principal.from.clone(),

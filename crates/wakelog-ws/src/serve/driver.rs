@@ -18,7 +18,8 @@ use crate::protocol::CloseCode;
 use crate::session::Transmit;
 use crate::source::EventSource;
 
-/// How long a closed connection waits for the other side to close as well, so that the close frame is not lost to a reset.
+/// How long a closed connection waits for the other side to close as well, so that the close frame
+/// is not lost to a reset.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// After so many rounds without a pause, other tasks have their turn.
@@ -89,7 +90,8 @@ where
         Poll::Pending
     }
 
-    /// Moves everything once; says whether something has moved, or breaks when the connection is over.
+    /// Moves everything once; says whether something has moved, or breaks when the connection is
+    /// over.
     ///
     /// The timer comes last, because the others change when it has to ring.
     fn round(&mut self, cx: &mut Context<'_>) -> ControlFlow<(), bool> {

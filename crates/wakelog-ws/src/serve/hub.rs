@@ -58,8 +58,9 @@ impl Hub<LogSource> {
     /// A hub with default settings.
     ///
     /// # Errors
-    /// A log with [`SyncPolicy::Manual`](wakelog::SyncPolicy::Manual) is refused: clients are told durable events alone, and
-    /// nobody could say when that would be. So is a log that was opened read-only.
+    /// A log with [`SyncPolicy::Manual`](wakelog::SyncPolicy::Manual) is refused: clients are told
+    /// durable events alone, and nobody could say when that would be. So is a log that was opened
+    /// read-only.
     pub fn new(log: Log) -> Result<Self, SourceError> {
         Ok(Self::builder(log)?.build())
     }
@@ -77,7 +78,8 @@ impl<S: EventSource> Hub<S> {
     /// Appends an event and resolves when it is durable, from when on clients can see it.
     ///
     /// # Errors
-    /// Says whether trying again makes sense. After an error the event may stand in the log all the same, if its sync has failed.
+    /// Says whether trying again makes sense. After an error the event may stand in the log all the
+    /// same, if its sync has failed.
     pub async fn emit(&self, event: Outgoing) -> Result<Published, EmitError> {
         let source = &self.shared.source;
         let offset = source.append(event).await.map_err(EmitError)?;
@@ -86,7 +88,8 @@ impl<S: EventSource> Hub<S> {
         Ok(Published { offset, position })
     }
 
-    /// Who is connected, in the order in which they came. A connection is among them once it was welcomed.
+    /// Who is connected, in the order in which they came. A connection is among them once it was
+    /// welcomed.
     #[must_use]
     pub fn clients(&self) -> Vec<Client> {
         self.shared.registry.clients(self.shared.source.end().offset)
@@ -94,8 +97,8 @@ impl<S: EventSource> Hub<S> {
 
     /// Ends all connections, and those that are still to come, and resolves when none is left.
     ///
-    /// Each is answered what it has published, and is asked to come back at a random moment within the window, so that a
-    /// restart does not bring all clients back at once.
+    /// Each is answered what it has published, and is asked to come back at a random moment within
+    /// the window, so that a restart does not bring all clients back at once.
     pub async fn drain(&self, window: RangeInclusive<Duration>) {
         let millis = |time: &Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self.shared.registry.drain([millis(window.start()), millis(window.end())]).await;
@@ -115,8 +118,9 @@ impl<S: EventSource> Hub<S> {
 
     /// Serves one connection until it ends. To be called within a tokio runtime with its timers on.
     ///
-    /// The socket must have been upgraded with the subprotocol [`SUBPROTOCOL`](crate::protocol::SUBPROTOCOL). Its limits of
-    /// message size must not be below those of the hub.
+    /// The socket must have been upgraded with the subprotocol
+    /// [`SUBPROTOCOL`](crate::protocol::SUBPROTOCOL). Its limits of message size must not be below
+    /// those of the hub.
     pub async fn serve<F>(&self, socket: F)
     where
         F: Stream<Item = Result<Frame, FrameError>> + Sink<Frame, Error = FrameError> + Unpin,
@@ -160,7 +164,8 @@ impl<S: EventSource> HubBuilder<S> {
         self
     }
 
-    /// How often heartbeats are sent, 20 seconds by default; a client that is silent for two and a half is given up.
+    /// How often heartbeats are sent, 20 seconds by default; a client that is silent for two and a
+    /// half is given up.
     #[must_use]
     pub fn heartbeat(mut self, every: Duration) -> Self {
         self.config.heartbeat = every.max(Duration::from_millis(10));
@@ -181,7 +186,8 @@ impl<S: EventSource> HubBuilder<S> {
         self
     }
 
-    /// Asks the application who may do what. Without it, every client is believed: see [`Authorize`].
+    /// Asks the application who may do what. Without it, every client is believed: see
+    /// [`Authorize`].
     #[must_use]
     pub fn authorize(mut self, hook: impl Authorize) -> Self {
         self.authorize = Some(Arc::new(hook));

@@ -1,6 +1,7 @@
 //! Connections at work: one driver over any socket and any source.
 //!
-//! All decisions are made in [`session`](crate::session); what is here moves bytes, waits and keeps time.
+//! All decisions are made in [`session`](crate::session); what is here moves bytes, waits and keeps
+//! time.
 
 mod authorize;
 #[cfg(feature = "axum")]

@@ -102,7 +102,8 @@ impl<R: SourceReader> Readers<R> {
         None
     }
 
-    /// Where the watched readers stand. They are asked to look again, because a reader that sleeps does not move.
+    /// Where the watched readers stand. They are asked to look again, because a reader that sleeps
+    /// does not move.
     pub(super) fn positions(&mut self) -> Vec<(SubKey, Position)> {
         let mut positions = Vec::new();
         for slot in self.slots.iter_mut().filter(|slot| slot.watched) {

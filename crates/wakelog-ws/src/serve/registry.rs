@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
-/// Stands for "has caught up" in [`Connection::reading_from`] and for "no cursor" in [`Connection::acked`].
+/// Stands for "has caught up" in [`Connection::reading_from`] and for "no cursor" in
+/// [`Connection::acked`].
 const NONE: u64 = u64::MAX;
 
 /// A session as [`Hub::clients`](super::Hub::clients) shows it.
@@ -26,7 +27,8 @@ pub struct Client {
     pub topics: Vec<String>,
     /// The offset from which it has still to be served: the log's end if it has caught up.
     pub position: u64,
-    /// How many offsets lie between its position and the end; not all of them need match its topics.
+    /// How many offsets lie between its position and the end; not all of them need match its
+    /// topics.
     pub behind: u64,
     /// Where its cursor stands on disk.
     pub acked: Option<u64>,
@@ -80,6 +82,11 @@ impl Connection {
         *lock(&self.who) = Some(who);
     }
 
+    /// The session is over; what is left is to say goodbye.
+    pub(super) fn hide(&self) {
+        *lock(&self.who) = None;
+    }
+
     pub(super) fn show_topics(&self, topics: Vec<String>) {
         if let Some(who) = lock(&self.who).as_mut() {
             who.topics = topics;
@@ -115,7 +122,8 @@ pub(super) struct Registry {
 #[derive(Debug)]
 struct Claim {
     connection: Arc<Connection>,
-    /// Cursors of one consumer are opened one after the other, so that the last to claim is the last to open.
+    /// Cursors of one consumer are opened one after the other, so that the last to claim is the
+    /// last to open.
     gate: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -131,7 +139,8 @@ impl Registry {
             acked: AtomicU64::new(NONE),
         });
         lock(&self.connections).insert(connection.id, Arc::clone(&connection));
-        // Looked at after the insertion: a drain that begins now finds either the flag read here or the connection.
+        // Looked at after the insertion: a drain that begins now finds either the flag read here or
+        // the connection.
         if let Some(window) = *lock(&self.draining) {
             connection.ask_to_drain(window);
         }
@@ -150,8 +159,8 @@ impl Registry {
         self.gone.notify_waiters();
     }
 
-    /// Gives a consumer to a connection and fences the one that had it. The cursor is opened under the gate that is
-    /// returned, if the connection still has the consumer by then.
+    /// Gives a consumer to a connection and fences the one that had it. The cursor is opened under
+    /// the gate that is returned, if the connection still has the consumer by then.
     pub(super) fn claim(
         &self,
         consumer: &str,
@@ -201,7 +210,8 @@ impl Registry {
     }
 }
 
-/// The values behind these locks are whole at every moment, so a panic elsewhere does not make them unusable.
+/// The values behind these locks are whole at every moment, so a panic elsewhere does not make them
+/// unusable.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -125,7 +125,8 @@ impl Session {
         }
     }
 
-    /// Tells where a reader stands for which [`Request::Wait`] is open: events that do not match were passed over.
+    /// Tells where a reader stands for which [`Request::Wait`] is open: events that do not match
+    /// were passed over.
     pub fn handle_position(&mut self, key: SubKey, position: Position) {
         if let Some(sub) = self.find(key) {
             if sub.doing == Doing::Waiting {

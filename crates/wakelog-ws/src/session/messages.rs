@@ -138,7 +138,8 @@ impl Session {
             self.refuse(error(ErrorCode::NoCursor, text, "ack"));
             return;
         };
-        // A gap that was kept for the cursor is acknowledged by its own position, at which the cursor stands already.
+        // A gap that was kept for the cursor is acknowledged by its own position, at which the
+        // cursor stands already.
         let nothing_new = cursor.gap.is_none()
             && same_course(&cursor.position, &position)
             && position.offset <= cursor.position.offset;

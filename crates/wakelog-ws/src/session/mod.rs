@@ -1,13 +1,14 @@
 //! One connection as a state machine.
 //!
-//! A [`Session`] has no socket, clock, runtime or log. It is told what has happened through its `handle_` functions, with the
-//! time where time matters, and says what it wants through three others: [`poll_request`](Session::poll_request) for what only the
-//! outside can do, [`poll_transmit`](Session::poll_transmit) for what is to be sent, and
-//! [`poll_timeout`](Session::poll_timeout) for when it wants to be called again. After any `handle_` call, the driver asks all
-//! three until they are empty.
+//! A [`Session`] has no socket, clock, runtime or log. It is told what has happened through its
+//! `handle_` functions, with the time where time matters, and says what it wants through three
+//! others: [`poll_request`](Session::poll_request) for what only the outside can do,
+//! [`poll_transmit`](Session::poll_transmit) for what is to be sent, and
+//! [`poll_timeout`](Session::poll_timeout) for when it wants to be called again. After any
+//! `handle_` call, the driver asks all three until they are empty.
 //!
-//! Memory is bounded without counting bytes: at most one page is being read or waits to be sent, and a session that has much
-//! to say stops listening ([`wants_input`](Session::wants_input)).
+//! Memory is bounded without counting bytes: at most one page is being read or waits to be sent,
+//! and a session that has much to say stops listening ([`wants_input`](Session::wants_input)).
 
 mod answers;
 mod messages;
@@ -170,13 +171,20 @@ impl Session {
         }
     }
 
+    /// Whether the client has been welcomed and the session is not over.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Open | State::Draining(_))
+    }
+
     /// Whether the session is over; what is still to be sent ends with [`Transmit::Close`].
     #[must_use]
     pub fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed)
     }
 
-    /// The lowest place from which a subscription has still to be read, or none if all have caught up.
+    /// The lowest place from which a subscription has still to be read, or none if all have caught
+    /// up.
     #[must_use]
     pub fn reading_from(&self) -> Option<u64> {
         let behind = self.subscriptions.iter().filter(|sub| sub.doing != Doing::Waiting);

@@ -42,7 +42,8 @@ pub enum Request {
         /// About so many bytes.
         max_bytes: u32,
     },
-    /// Wait until there is something to read. Answered by [`Session::handle_ready`](super::Session::handle_ready).
+    /// Wait until there is something to read. Answered by
+    /// [`Session::handle_ready`](super::Session::handle_ready).
     Wait {
         /// The subscription.
         key: SubKey,
@@ -52,14 +53,16 @@ pub enum Request {
         /// The subscription.
         key: SubKey,
     },
-    /// Append an event. Answered by [`Session::handle_appended`](super::Session::handle_appended) when it is durable.
+    /// Append an event. Answered by [`Session::handle_appended`](super::Session::handle_appended)
+    /// when it is durable.
     Append {
         /// The append.
         key: AppendKey,
         /// The event.
         event: Publish,
     },
-    /// Move the cursor forward. Answered by [`Session::handle_stored`](super::Session::handle_stored) when it is durable.
+    /// Move the cursor forward. Answered by
+    /// [`Session::handle_stored`](super::Session::handle_stored) when it is durable.
     StoreCursor {
         /// All before it is processed.
         position: Position,

@@ -46,7 +46,8 @@ impl Play {
         Self { session: Session::new(config, now), now }
     }
 
-    /// A session that has been welcomed; the log ends at 100, the cursor of `consumer` stands at 40.
+    /// A session that has been welcomed; the log ends at 100, the cursor of `consumer` stands at
+    /// 40.
     fn open(consumer: Option<&str>) -> Self {
         Self::open_with(SessionConfig::default(), consumer, None)
     }

@@ -20,7 +20,8 @@ impl Session {
         }
     }
 
-    /// Does what is due at `now`. Tell the positions of waiting readers before, so that a heartbeat can carry them.
+    /// Does what is due at `now`. Tell the positions of waiting readers before, so that a heartbeat
+    /// can carry them.
     pub fn handle_timeout(&mut self, now: Instant) {
         match self.state {
             State::AwaitHello(deadline) if now >= deadline => self.close(CloseCode::Silent),

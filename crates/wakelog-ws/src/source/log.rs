@@ -12,17 +12,20 @@ use wakelog::{
 };
 
 use super::{EventSource, Outgoing, ReaderSpec, SourceCursor, SourceReader};
-use crate::protocol::{ENCODING_ATTRIBUTE, EVERYONE, Encoding, ErrorCode, EventHead, PageWriter, ResetReason};
+use crate::protocol::{
+    ENCODING_ATTRIBUTE, EVERYONE, EncodedPage, Encoding, ErrorCode, EventHead, PageWriter, ResetReason,
+};
 use crate::session::{Failure, LoadedCursor, OpenFailure, Place, ReadAnswer};
 
 /// A reader so close to the end, in offsets, reads what was just written: that is in memory.
 const WARM: u64 = 4_096;
 
-/// So many pages of old events are read at a time, by all connections together. A page that is not in memory occupies a
-/// thread for as long as the disk takes.
+/// So many pages of old events are read at a time, by all connections together. A page that is not
+/// in memory occupies a thread for as long as the disk takes.
 const COLD_READS: usize = 4;
 
-/// Before the name of each cursor of a consumer, so that they do not meet the cursors of the process itself.
+/// Before the name of each cursor of a consumer, so that they do not meet the cursors of the
+/// process itself.
 const CURSOR_PREFIX: &str = "ws.";
 
 /// Why a log cannot be served.
@@ -75,21 +78,24 @@ impl EventSource for LogSource {
         };
         let builder = self.log.reader().topics(filters).identities(identities);
         match builder.start(start).level(ReadLevel::Durable).open() {
-            Ok(reader) => Ok(LogReader { reader: Some(reader), source: self.clone() }),
+            Ok(reader) => Ok(LogReader { reader: Some(reader), ended: None, source: self.clone() }),
             Err(ReadError::Reset) => Err(self.reset(place)),
             Err(error) => Err(OpenFailure::Failed(read_failure(&error))),
         }
     }
 
-    /// Opens inline: handles of one name that are opened by turns in other threads could fence each other in the wrong order.
+    /// Opens inline: handles of one name that are opened by turns in other threads could fence each
+    /// other in the wrong order.
     async fn open_cursor(&self, consumer: String) -> Result<LogCursor, Failure> {
         let name = format!("{CURSOR_PREFIX}{consumer}");
-        // All that a session can hear, so that the cursor does not move by itself over events that its client may want.
+        // All that a session can hear, so that the cursor does not move by itself over events that
+        // its client may want.
         let builder = self.log.cursor(&name).topics([">", EVERYONE]).refilter();
         let builder = builder.start(Start::Latest).level(ReadLevel::Durable);
         let mut cursor = builder.open().map_err(|error| cursor_failure(&error))?;
         let new = cursor.opened() == Opened::New;
-        // A look at the first event tells whether a gap was kept for the consumer. Other gaps are met by its readers.
+        // A look at the first event tells whether a gap was kept for the consumer. Other gaps are
+        // met by its readers.
         let kept = match cursor.next() {
             Err(ReadError::Gap(gap)) if gap.reason == GapReason::Diverged => Some(gap),
             _ => None,
@@ -136,6 +142,8 @@ impl LogSource {
 pub struct LogReader {
     /// None while another thread reads with it, and for ever if that thread was lost.
     reader: Option<Reader>,
+    /// Why waiting is over; told by the next read.
+    ended: Option<ReadError>,
     source: LogSource,
 }
 
@@ -145,6 +153,9 @@ impl SourceReader for LogReader {
     }
 
     async fn read(&mut self, max_events: u32, max_bytes: u32) -> ReadAnswer {
+        if let Some(error) = self.ended.take() {
+            return ReadAnswer::Failed(read_failure(&error));
+        }
         let Some(mut reader) = self.reader.take() else { return ReadAnswer::Failed(internal()) };
         let events = usize::try_from(max_events).unwrap_or(usize::MAX);
         let bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
@@ -172,12 +183,13 @@ impl SourceReader for LogReader {
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // What went wrong, if something did, comes out when it is read.
-        self.reader.as_mut().map_or(Poll::Ready(()), |reader| reader.poll_ready(cx).map(drop))
+        let Some(reader) = self.reader.as_mut() else { return Poll::Ready(()) };
+        reader.poll_ready(cx).map(|ready| self.ended = ready.err())
     }
 }
 
-/// Reads and writes down one page. The events are touched here, so a page that is not in memory is waited for here.
+/// Reads and writes down one page. The events are touched here, so a page that is not in memory is
+/// waited for here.
 fn read_page(reader: &mut Reader, events: usize, bytes: usize, end: u64) -> ReadAnswer {
     let page = match reader.page_of(events, bytes) {
         Ok(Some(page)) => page,
@@ -193,7 +205,7 @@ fn read_page(reader: &mut Reader, events: usize, bytes: usize, end: u64) -> Read
     ReadAnswer::Page { page: encode(&page), position, more }
 }
 
-fn encode(page: &Page) -> crate::protocol::EncodedPage {
+fn encode(page: &Page) -> EncodedPage {
     let mut writer = PageWriter::new();
     for event in page.iter() {
         let head = EventHead {
@@ -243,7 +255,8 @@ impl SourceCursor for LogCursor {
 impl LogCursor {
     fn ack(&mut self, position: Position) -> Result<(), AckError> {
         if let Some(gap) = self.kept {
-            // The gap is acknowledged by any place of today at which its reading goes on, or one beyond.
+            // The gap is acknowledged by any place of today at which its reading goes on, or one
+            // beyond.
             if position.epoch == self.place.epoch && position.offset >= gap.resume_at() {
                 self.cursor.ack_gap(&gap)?;
                 self.kept = None;

@@ -1,8 +1,8 @@
 //! Where events come from and go to: the seam between connections and a log.
 //!
-//! Everything that a source hands out is durable: the position of its [`end`](EventSource::end), each event that its readers
-//! deliver, and each place to which a cursor was stored. A source that delivers what a crash may take back breaks the
-//! protocol.
+//! Everything that a source hands out is durable: the position of its [`end`](EventSource::end),
+//! each event that its readers deliver, and each place to which a cursor was stored. A source that
+//! delivers what a crash may take back breaks the protocol.
 
 mod log;
 
