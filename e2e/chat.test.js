@@ -24,6 +24,7 @@ test("a thousand events missed, the server killed: all arrive, in order, once", 
   await say(away, talk[2]);
   await shows(here, talk);
 
+  await here.waitForSelector(`[data-person="${away.me.id}"][data-behind="0"]`);
   await away.click("#toggle");
   await state(away, "offline");
   await here.click("#flood");
@@ -64,7 +65,7 @@ test("a thousand events missed, the server killed: all arrive, in order, once", 
   if (WAKELOG_SCREENSHOT) await screenshots(away, WAKELOG_SCREENSHOT);
 });
 
-test("the server dies while everybody is here: what was typed waits and arrives once", async (t) => {
+test("the server dies while all are here: what was typed waits and arrives once", async (t) => {
   const chat = await server(t);
   const { tab, complaints } = await browser(t, chat.address);
   const one = await tab("Merry Puffin");
@@ -142,6 +143,36 @@ test("two tabs of one name: the newer one has it, the older one says so", async 
   await older.waitForTimeout(1_000);
   await state(newer, "live");
   assert.match(await older.textContent("#status"), /Open elsewhere/);
+});
+
+test("gaps are told where they are, and what the server took back goes away", async (t) => {
+  const chat = await server(t);
+  const { tab, complaints } = await browser(t, chat.address);
+  const wire = {};
+  const one = await tab("Merry Puffin", wire);
+  for (const text of ["kept", "lost", "lost too"]) await say(one, text);
+  await shows(one, ["kept", "lost", "lost too"]);
+  const { sub, position } = one.frames.received.filter(({ type }) => type === "events").at(-1);
+  const offsets = (await shown(one)).map(({ offset }) => offset);
+  const gap = (reason, from, to) => wire.say({ type: "gap", sub, from, to, reason, position });
+  const [last] = offsets.slice(-1);
+
+  gap("trimmed", 5_000, 6_234);
+  await one.waitForSelector(".divider.gap");
+  const told = await one.textContent(".divider.gap");
+  assert.match(told, /^Events 5,000 to 6,233 are missing: they are older than/);
+  gap("diverged", offsets[1], last + 1);
+  await one.waitForFunction(() => document.querySelectorAll("#log .row").length === 1);
+  assert.deepEqual(await texts(one), ["kept"]);
+  assert.equal(await one.locator(".divider.gap").count(), 2);
+
+  // A server that says `reset` has no such subscription (any more).
+  wire.ask({ type: "unsubscribe", sub });
+  wire.say({ type: "reset", sub, reason: "log", earliest: position, end: position });
+  const spoken = () => document.querySelector("#spoken").textContent;
+  await one.waitForFunction(`/another log/.test((${spoken})())`);
+  assert.deepEqual(await shows(one, ["kept", "lost", "lost too"]), ["kept", "lost", "lost too"]);
+  assert.deepEqual(complaints, []);
 });
 
 // The picture of the README, in light and dark: some talk, then what was missed.

@@ -62,7 +62,8 @@ export async function server(t) {
   return at;
 }
 
-// A browser with a fresh profile. `tab` opens the page as somebody and waits until it is live.
+// A browser with a fresh profile. `tab` opens the page as somebody and waits until it is live; with
+// a `wire` the test can put words into the server's mouth.
 export async function browser(t, address) {
   const program = await chromium.launch({ executablePath: WAKELOG_CHROMIUM, args: FLAGS });
   t.after(() => program.close());
@@ -70,8 +71,9 @@ export async function browser(t, address) {
   context.setDefaultTimeout(WAIT_MS);
   const complaints = [];
 
-  const tab = async (name) => {
+  const tab = async (name, wire) => {
     const page = await context.newPage();
+    if (wire) await stretch(page, wire);
     page.on("pageerror", (error) => complaints.push(String(error)));
     page.on("console", (message) => {
       const bad = message.type() === "error" && !EXPECTED.test(message.text());
@@ -91,6 +93,17 @@ export async function browser(t, address) {
     return Object.assign(page, { frames, me });
   };
   return { tab, complaints };
+}
+
+// Puts the test between the two: `wire.say` speaks as the server does, `wire.ask` as the page.
+async function stretch(page, wire) {
+  await page.routeWebSocket(/\/wakelog$/, (socket) => {
+    const server = socket.connectToServer();
+    socket.onMessage((message) => server.send(message));
+    server.onMessage((message) => socket.send(message));
+    wire.ask = (message) => server.send(JSON.stringify(message));
+    wire.say = (message) => socket.send(JSON.stringify(message));
+  });
 }
 
 export const state = (page, name) => page.waitForSelector(`body[data-state="${name}"]`);

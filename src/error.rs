@@ -280,8 +280,8 @@ pub enum CursorError {
         /// The highest number allowed.
         limit: u32,
     },
-    /// The bytes of the cursor are damaged, so that its place is lost. Remove it and start
-    /// anew.
+    /// The bytes of the cursor are damaged, so that its place is lost. All events are still in the
+    /// log: read them with a reader, or with a cursor of another name.
     #[error("the cursor is damaged")]
     Corrupt(#[source] Corruption),
     /// There is no cursor of that name. Create it by opening it.

@@ -4,6 +4,8 @@
 //! not above F, the smallest first offset of all epochs after e. Above F, what its holder saw in
 //! [F, n) is not in this log any more.
 
+use std::collections::HashMap;
+
 use crate::types::{Epoch, Gap, GapReason, LogId, Position};
 
 /// How many epochs count; older ones are answered with a reset.
@@ -39,6 +41,21 @@ impl History {
         let mut entries = self.entries.clone();
         entries.push((epoch, first));
         Self::new(entries)
+    }
+
+    /// With epochs that were met elsewhere. Where an epoch was met more than once its lowest offset
+    /// counts: what is met is not always its beginning, and too high a bound would pass positions
+    /// that have diverged.
+    pub(crate) fn completed(&self, met: &[(Epoch, u64)]) -> Self {
+        let mut missing: HashMap<Epoch, u64> = HashMap::new();
+        for (epoch, offset) in met {
+            let first = missing.entry(*epoch).or_insert(*offset);
+            *first = (*first).min(*offset);
+        }
+        for (epoch, _) in &self.entries {
+            missing.remove(epoch);
+        }
+        Self::new(self.entries.iter().copied().chain(missing).collect())
     }
 
     pub(crate) fn newest(&self) -> Option<Epoch> {

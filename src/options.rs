@@ -232,6 +232,11 @@ impl Options {
             bound((1..=MANY).contains(&value), option, "1 to 16,777,216")?;
         }
         bound(
+            (1..=MOST_CURSORS).contains(&self.max_cursors),
+            "max_cursors",
+            "1 to 16,000,000",
+        )?;
+        bound(
             (1..=4_096).contains(&self.open_segments),
             "open_segments",
             "1 to 4,096",

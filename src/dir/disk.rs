@@ -171,8 +171,30 @@ impl Directory for DiskDir {
         // Not a POSIX record lock: those do not see a second open in the same process.
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         Ok(Lock {
-            _held: Held::Disk(file),
+            _held: Held::Disk(LockedFile {
+                file,
+                process: std::process::id(),
+            }),
         })
+    }
+}
+
+/// An open file that carries a lock and is closed on exec.
+#[derive(Debug)]
+pub(super) struct LockedFile {
+    file: File,
+    /// Who has locked it.
+    process: u32,
+}
+
+impl Drop for LockedFile {
+    fn drop(&mut self) {
+        // Unlocked, not only closed: a process that another thread is just starting still has a
+        // copy of the descriptor. A forked child must not unlock what its parent still holds.
+        if std::process::id() == self.process {
+            // If it fails, the close that follows gives the lock back.
+            let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+        }
     }
 }
 

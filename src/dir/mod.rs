@@ -173,9 +173,7 @@ pub(crate) struct Lock {
 #[derive(Debug)]
 #[expect(dead_code, reason = "held for their drop")]
 enum Held {
-    /// The open file carries the lock and is closed on exec. It is not unlocked but closed: a
-    /// forked child that drops its copy must not unlock what the parent still holds.
-    Disk(std::fs::File),
+    Disk(disk::LockedFile),
     Memory(memory::HeldName),
 }
 

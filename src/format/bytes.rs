@@ -3,7 +3,7 @@
 use crate::types::LogId;
 
 /// Bytes of a sector: what stands twice stands in two of them.
-pub(super) const SECTOR: usize = 512;
+pub(crate) const SECTOR: usize = 512;
 
 /// The `N` bytes at `at`.
 ///

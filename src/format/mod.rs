@@ -18,6 +18,7 @@ mod segment_header;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use bytes::SECTOR;
 pub(crate) use cursor_slot::{
     CHUNK_PAGE_BYTES, ChunkFault, ChunkPage, MAX_CHUNKS, SLOT_BYTES, SlotHeader, SlotKey, SlotWord,
     chunk_bytes, chunk_slots, place_of, slot_at, slot_number,

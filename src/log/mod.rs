@@ -143,7 +143,7 @@ impl Log {
         ReaderBuilder::new(Arc::clone(&self.store))
     }
 
-    /// A cursor: its place is kept under `name`, 1 to 255 bytes of UTF-8 without white space and
+    /// A cursor: its place is kept under `name`, 1 to 255 bytes of UTF-8 without
     /// control characters.
     pub fn cursor(&self, name: impl Into<String>) -> CursorBuilder {
         CursorBuilder::new(Arc::clone(&self.store), name.into())
@@ -217,5 +217,11 @@ impl Log {
     /// How many segments the log has.
     pub fn segments(&self) -> usize {
         self.store.shared().segments()
+    }
+
+    /// See `Store::abandon`.
+    #[cfg(test)]
+    pub(crate) fn abandon<T>(&self, look: impl FnOnce() -> T) -> T {
+        self.store.abandon(look)
     }
 }

@@ -66,6 +66,23 @@ impl EpochsFound {
         )
     }
 
+    /// Whether no epoch is missing between the oldest record and `newest`, the one in which the log
+    /// was open last, so far as is known.
+    pub(crate) fn is_complete(&self, newest: Option<Epoch>) -> bool {
+        let counters = self.records.iter().map(|record| record.epoch.counter);
+        let dense = counters
+            .clone()
+            .zip(counters.skip(1))
+            .all(|(one, next)| one + 1 == next);
+        let known = |epoch| self.records.iter().any(|record| record.epoch == epoch);
+        let from_start = self.places >= EPOCHS_KEPT
+            || self
+                .records
+                .first()
+                .is_none_or(|record| record.epoch.counter == 1);
+        self.damaged == 0 && dense && from_start && newest.is_none_or(known)
+    }
+
     /// Puts a new epoch on disk. Where records were damaged or are too many, the file is written
     /// anew from `history`, which the caller has completed from the segments.
     pub(crate) fn append(
@@ -74,8 +91,9 @@ impl EpochsFound {
         log: LogId,
         record: EpochRecord,
         history: &History,
+        complete: bool,
     ) -> io::Result<()> {
-        if self.damaged > 0 || self.places >= RECORDS_MAX {
+        if !complete || self.places >= RECORDS_MAX {
             return self.rewrite(dir, log, record, history);
         }
         let (file, created) = match dir.open_file(EPOCHS, true) {

@@ -122,13 +122,7 @@ fn read_mark(dir: &dyn Directory, meta: &Meta) -> io::Result<Option<Mark>> {
 }
 
 fn read_history(dir: &dyn Directory, meta: &Meta, met: &[(Epoch, u64)]) -> io::Result<History> {
-    let mut history = epochs::read(dir, meta.log)?.history();
-    for (epoch, first) in met {
-        if !history.entries().iter().any(|(other, _)| other == epoch) {
-            history = history.with(*epoch, *first);
-        }
-    }
-    Ok(history)
+    Ok(epochs::read(dir, meta.log)?.history().completed(met))
 }
 
 /// There is no segment in which the log ends: it is being made, or that segment is damaged.
@@ -226,7 +220,7 @@ impl Follower {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             };
-            let Ok(header) = segment::read_header(region.region()) else {
+            let Ok(header) = segment::read_header(region.region(), Some(end)) else {
                 continue;
             };
             let Some(activation) = &header.activation else {
@@ -258,7 +252,10 @@ struct ByReading<'a>(&'a dyn Directory);
 impl Look for ByReading<'_> {
     fn header(&mut self, name: &str) -> Result<Result<SegmentHeader, HeaderFault>, OpenError> {
         match self.0.follow_region(name, HEADER_BYTES) {
-            Ok(region) => Ok(segment::read_header(region.region())),
+            Ok(region) => Ok(segment::read_header(
+                region.region(),
+                segment::parse_name(name),
+            )),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 Ok(Err(HeaderFault::Damaged))
             }

@@ -159,18 +159,12 @@ impl Recovery<'_> {
         ending: &Ending,
         mark: Option<Mark>,
     ) -> Result<(Epoch, History), OpenError> {
-        let mut history = found.history();
-        let known = ending
-            .epochs
-            .iter()
-            .chain(&self.lost_epochs(found, ending)?)
-            .copied()
-            .collect::<Vec<_>>();
-        for (epoch, first) in known {
-            if !history.entries().iter().any(|(other, _)| *other == epoch) {
-                history = history.with(epoch, first);
-            }
+        let complete = found.is_complete(mark.map(|mark| mark.epoch));
+        let mut met = ending.epochs.clone();
+        if !complete {
+            met.extend(self.epochs_in_segments(ending)?);
         }
+        let history = found.history().completed(&met);
         let newest = history
             .newest()
             .into_iter()
@@ -184,21 +178,17 @@ impl Recovery<'_> {
             began: host::now(),
         };
         found
-            .append(&**self.dir, self.meta.log, record, &history)
+            .append(&**self.dir, self.meta.log, record, &history, complete)
             .map_err(self.io("write the epochs"))?;
         Ok((epoch, history.with(epoch, ending.end)))
     }
 
-    /// Epochs whose record is damaged, from the segments. All of them are read then: this is the
-    /// one case in which open looks at more than two.
-    fn lost_epochs(
-        &self,
-        found: &EpochsFound,
-        ending: &Ending,
-    ) -> Result<Vec<(Epoch, u64)>, OpenError> {
+    /// Every epoch that left a trace in a segment, for when records are damaged or missing: the one
+    /// case in which open looks at more than two segments.
+    fn epochs_in_segments(&self, ending: &Ending) -> Result<Vec<(Epoch, u64)>, OpenError> {
         let mut epochs = Vec::new();
         let mut look = Mapped(&**self.dir);
-        for base in ending.bases.iter().filter(|_| found.damaged > 0) {
+        for base in &ending.bases {
             let name = segment::name_of(*base);
             let Ok(header) = look.header(&name)? else {
                 continue;
@@ -325,7 +315,10 @@ impl Mapped<'_> {
 impl Look for Mapped<'_> {
     fn header(&mut self, name: &str) -> Result<Result<SegmentHeader, HeaderFault>, OpenError> {
         match self.0.open_region(name, HEADER_BYTES) {
-            Ok(writer) => Ok(segment::read_header(writer.region())),
+            Ok(writer) => Ok(segment::read_header(
+                writer.region(),
+                segment::parse_name(name),
+            )),
             // Too short for a header, or not a regular file.
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 Ok(Err(HeaderFault::Damaged))

@@ -2,7 +2,7 @@
 
 use super::{Segment, SegmentWriter};
 use crate::dir::Directory;
-use crate::format::{self, Activation, HEADER_BYTES, HeaderFault, Making, SegmentHeader};
+use crate::format::{self, Activation, HEADER_BYTES, HeaderFault, Making, SECTOR, SegmentHeader};
 use crate::host;
 use crate::map::{Region, RegionWriter};
 use crate::types::LogId;
@@ -84,11 +84,28 @@ pub(crate) fn activate(spare: Spare, activation: Activation) -> (Arc<Segment>, S
     (segment, SegmentWriter::new(writer, start))
 }
 
-/// Reads and checks the header of an open region.
-pub(crate) fn read_header(region: &Region) -> Result<SegmentHeader, HeaderFault> {
+/// Reads and checks the header of an open region. `base` is the one that its name says: if the first
+/// copy is whole but another segment's, the second one is taken.
+pub(crate) fn read_header(
+    region: &Region,
+    base: Option<u64>,
+) -> Result<SegmentHeader, HeaderFault> {
     let mut page = [0; HEADER_BYTES];
     for (index, chunk) in page.chunks_exact_mut(8).enumerate() {
         chunk.copy_from_slice(&region.load_word(index * 8, Ordering::Acquire).to_le_bytes());
     }
-    SegmentHeader::parse(&page)
+    let fits = |header: &SegmentHeader| {
+        base.is_none() || header.activation.as_ref().map(|activation| activation.base) == base
+    };
+    let mut header = SegmentHeader::parse(&page)?;
+    if !fits(&header) {
+        let second = page
+            .get(SECTOR..)
+            .and_then(|rest| SegmentHeader::parse(rest).ok());
+        header = second.filter(fits).unwrap_or(header);
+    }
+    // The file may have been cut short since: what counts is what is there.
+    let bytes = u32::try_from(region.len()).unwrap_or(u32::MAX);
+    header.making.bytes = header.making.bytes.min(bytes);
+    Ok(header)
 }

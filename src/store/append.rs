@@ -54,6 +54,8 @@ pub(super) struct Appending {
     pub(super) time: u64,
     pub(super) rolled: Option<Rolled>,
     pub(super) spare: SpareSlot,
+    /// Set when the last thread has left: how it went.
+    pub(super) ended: Option<Result<(), IoFailure>>,
 }
 
 impl Appending {
@@ -70,6 +72,7 @@ impl Appending {
             time,
             rolled: None,
             spare: SpareSlot::None,
+            ended: None,
         }
     }
 

@@ -8,6 +8,7 @@ use crate::error::{IoFailure, OpenError};
 use crate::recovery;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 impl Shared {
     /// A sync has failed. The kernel may have marked the pages clean without writing them, so
@@ -72,21 +73,52 @@ impl Shared {
         self.wake_everybody();
     }
 
-    /// After the threads have ended: what is still waiting will not come.
-    pub(super) fn end_close(&self) -> Result<(), IoFailure> {
+    /// See [`Store::abandon`](super::Store::abandon).
+    #[cfg(test)]
+    pub(super) fn die<T>(&self, look: impl FnOnce() -> T) -> T {
+        let mut progress = self.progress.lock();
+        let seen = look();
+        // A sync thread that is past its check of the status finds no mark to write.
+        progress.mark_file = None;
         let mut state = self.append.lock();
-        let result = match &state.status {
+        let killed = io::Error::from(io::ErrorKind::Interrupted);
+        state.status = Status::Poisoned(IoFailure::new(self.dir.path(), "survive", killed));
+        state.writer = None;
+        drop(state);
+        drop(progress);
+        self.marks.close();
+        self.wake_everybody();
+        seen
+    }
+
+    /// Threads leave, or never came. With the last one the log has ended: what is still waiting
+    /// will not come, and somebody else may open it.
+    pub(super) fn leave(&self, threads: usize) {
+        if self.running.fetch_sub(threads, Ordering::AcqRel) != threads {
+            return;
+        }
+        let mut state = self.append.lock();
+        state.ended = Some(match &state.status {
             Status::Poisoned(failure) => Err(failure.clone()),
             _ => Ok(()),
-        };
+        });
         if !matches!(state.status, Status::ReadOnly) {
             state.status = Status::Closed;
         }
-        // From here on somebody else may open it.
         state.writer = None;
-        drop(state);
         self.lock.lock().take();
+        drop(state);
         self.wake_everybody();
-        result
+    }
+
+    /// Blocks until the log has ended, and says how.
+    pub(super) fn wait_ended(&self) -> Result<(), IoFailure> {
+        let mut state = self.append.lock();
+        loop {
+            if let Some(result) = &state.ended {
+                return result.clone();
+            }
+            self.room.wait(&mut state);
+        }
     }
 }

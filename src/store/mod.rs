@@ -39,6 +39,7 @@ use durable::DurableWaits;
 use parking_lot::{Condvar, Mutex};
 use roll::SpareSlot;
 use rounds::{Progress, Rounds};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use table::Table;
 
@@ -66,6 +67,8 @@ pub(crate) struct Shared {
     report: Mutex<RecoveryReport>,
     follower: Mutex<Option<Follower>>,
     signals: Signals,
+    /// How many of the log's threads have not ended.
+    running: AtomicUsize,
     /// Held until the log is closed; `None` when open for reading only.
     lock: Mutex<Option<Lock>>,
 }
@@ -117,6 +120,7 @@ impl Shared {
             report: Mutex::new(report),
             follower: Mutex::new(None),
             signals: Signals::default(),
+            running: AtomicUsize::new(0),
             lock: Mutex::new(lock),
             dir,
             options,

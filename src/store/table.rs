@@ -132,7 +132,7 @@ impl Shared {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(None),
             Err(error) => return Err(error),
         };
-        let Ok(header) = segment::read_header(&region) else {
+        let Ok(header) = segment::read_header(&region, Some(base)) else {
             return Ok(None);
         };
         if header.making.log != self.log_id() {

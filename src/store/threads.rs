@@ -4,6 +4,8 @@ use super::Shared;
 use crate::error::IoFailure;
 use crossbeam_utils::sync::{Parker, Unparker};
 use parking_lot::Mutex;
+use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
@@ -71,39 +73,83 @@ impl Store {
             shared,
             threads: Mutex::new(Vec::new()),
         });
-        for (name, signal, work) in threads {
-            let parker = Parker::new();
-            // Each signal is set once: a log is started once.
-            let _ = signal(&store.shared).set(parker.unparker().clone());
-            let shared = Arc::clone(&store.shared);
-            let work = *work;
-            let thread = std::thread::Builder::new()
-                .name((*name).into())
-                .spawn(move || work(&shared, &parker))
-                .map_err(|error| {
-                    IoFailure::new(store.shared.dir.path(), "start a thread", error)
-                })?;
-            store.threads.lock().push(thread);
+        // Counted before any of them can leave.
+        store.shared.running.store(threads.len(), Ordering::Release);
+        for (number, thread) in threads.iter().enumerate() {
+            if let Err(error) = store.spawn(thread) {
+                let missing = threads.len() - number;
+                store.shared.leave(missing);
+                let path = store.shared.dir.path();
+                return Err(IoFailure::new(path, "start a thread", error));
+            }
         }
         Ok(store)
+    }
+
+    fn spawn(&self, (name, signal, work): &Thread) -> io::Result<()> {
+        let parker = Parker::new();
+        // Each signal is set once: a log is started once.
+        let _ = signal(&self.shared).set(parker.unparker().clone());
+        let place = Running(Arc::clone(&self.shared));
+        let work = *work;
+        let thread = std::thread::Builder::new()
+            .name((*name).into())
+            .spawn(move || {
+                let place = place;
+                work(&place.0, &parker);
+            });
+        match thread {
+            Ok(thread) => {
+                self.threads.lock().push(thread);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 
-    /// Syncs, writes the last mark, ends the threads. The second call finds nothing to do.
+    /// Syncs, writes the last mark, ends the threads; returns when all is done, whoever began it.
+    /// On one of the log's own threads (a waker may drop the last handle there) it only begins.
     pub(crate) fn close(&self) -> Result<(), IoFailure> {
         self.shared.begin_close();
         let me = std::thread::current().id();
-        for thread in std::mem::take(&mut *self.threads.lock()) {
-            // The last handle may be dropped on one of these threads (by a waker): it ends by
-            // itself.
-            if thread.thread().id() != me && thread.join().is_err() {
-                self.shared.wake_everybody();
-            }
+        if self
+            .threads
+            .lock()
+            .iter()
+            .any(|thread| thread.thread().id() == me)
+        {
+            return Ok(());
         }
-        self.shared.end_close()
+        self.shared.wait_ended()
+    }
+}
+
+/// A thread's place among those that run. The last one that leaves ends the log.
+#[derive(Debug)]
+struct Running(Arc<Shared>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.leave(1);
+    }
+}
+
+#[cfg(test)]
+impl Store {
+    /// Ends the threads as the death of the process does: no last round, no last mark, nobody is
+    /// told. `look` sees the moment of death: no sync is under way then.
+    pub(crate) fn abandon<T>(&self, look: impl FnOnce() -> T) -> T {
+        let seen = self.shared.die(look);
+        for thread in std::mem::take(&mut *self.threads.lock()) {
+            assert!(thread.join().is_ok(), "a thread of the log has panicked");
+        }
+        // The log has failed for whoever still holds it.
+        assert!(self.shared.wait_ended().is_err());
+        seen
     }
 }
 

@@ -1,3 +1,5 @@
 //! Tests of the whole log, on both backings.
 
 mod basics;
+mod corruption;
+mod sample;

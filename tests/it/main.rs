@@ -1,4 +1,18 @@
 //! The integration tests, one binary: they use the public interface alone.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod bad_directory;
+mod bad_input;
+mod child;
+mod concurrency;
+mod cursors;
+mod full_disk;
+mod host;
+mod limits;
+mod locking;
+mod positions;
+mod pypi;
+mod read_only;
+mod refused;
 mod tidy;
+mod waiting;

@@ -15,7 +15,7 @@ pub(crate) fn test() -> Result<bool, String> {
     let mut stages = Stages::default();
     rust_stages(&mut stages, true);
     stages.run("benches", || {
-        plain(&mut cargo(&["bench", "--workspace", "--no-run"]))
+        plain(&mut cargo("bench --workspace --no-run"))
     });
     stages.run("dependencies", || {
         dependencies::check(Path::new("deny.toml"))
@@ -49,25 +49,18 @@ pub(crate) fn screenshot() -> Result<bool, String> {
 /// without rustfmt or clippy leaves out that stage and says so.
 fn rust_stages(stages: &mut Stages, full: bool) {
     if optional("fmt", full) {
-        stages.run("fmt", || plain(&mut cargo(&["fmt", "--all", "--check"])));
+        stages.run("fmt", || plain(&mut cargo("fmt --all --check")));
     }
     if optional("clippy", full) {
-        let lints = [
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ];
-        stages.run("clippy", || plain(&mut cargo(&lints)));
+        let lints = "clippy --workspace --all-targets -- -D warnings";
+        stages.run("clippy", || plain(&mut cargo(lints)));
     }
     stages.run("docs", || {
-        let mut command = cargo(&["doc", "--workspace", "--no-deps"]);
+        let mut command = cargo("doc --workspace --no-deps");
         plain(command.env("RUSTDOCFLAGS", "-D warnings"))
     });
     stages.run("tests", || {
-        let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
+        let mut command = cargo("test --workspace --no-fail-fast");
         if full && tools::is_root() {
             // Tests that mount file systems skip with a sentence elsewhere; here they must run.
             command.env("WAKELOG_REQUIRE_ALL", "1");
@@ -111,21 +104,16 @@ fn browser(chromium: &Path, picture: Option<&Path>) -> Result<Count, String> {
     counted(&mut tests)
 }
 
+/// The test script of the package.json in the directory where it is run.
 fn node_tests() -> Command {
-    let mut command = Command::new("node");
-    command.args(["--test", "--test-reporter=spec"]);
+    let mut command = Command::new("npm");
+    command.args(["test", "--silent"]);
     command
 }
 
 /// Builds the chat server and returns its place: next to this very program's, in the same profile.
 fn chat_server() -> Result<PathBuf, String> {
-    plain(&mut cargo(&[
-        "build",
-        "--package",
-        "wakelog-ws",
-        "--example",
-        "chat",
-    ]))?;
+    plain(&mut cargo("build --package wakelog-ws --example chat"))?;
     let this = env::current_exe().map_err(|error| error.to_string())?;
     let server = this.with_file_name("examples").join("chat");
     if server.is_file() {
@@ -135,9 +123,9 @@ fn chat_server() -> Result<PathBuf, String> {
     }
 }
 
-fn cargo(words: &[&str]) -> Command {
+fn cargo(words: &str) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(words);
+    command.args(words.split(' '));
     command
 }
 

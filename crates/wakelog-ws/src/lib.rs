@@ -1,4 +1,8 @@
-#![doc = include_str!("../README.md")]
+#![cfg_attr(feature = "axum", doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(feature = "axum"),
+    doc = "A wakelog event log over WebSocket; see README.md."
+)]
 #![deny(unsafe_code)]
 
 pub mod protocol;
@@ -6,13 +10,13 @@ mod serve;
 pub mod session;
 mod source;
 
-#[cfg(feature = "axum")]
-pub use serve::{CLIENT, browser_client};
 pub use protocol::{Encoding, Hello, Limits, Payload, Reconnect};
 pub use serve::{
-    Authorize, Client, Denied, EmitError, Frame, FrameError, HookFuture, Hub, HubBuilder, Principal,
-    Published,
+    Authorize, Client, Denied, EmitError, Frame, FrameError, HookFuture, Hub, HubBuilder,
+    Principal, Published,
 };
+#[cfg(feature = "axum")]
+pub use serve::{CLIENT, browser_client};
 pub use source::{
     EventSource, LogCursor, LogReader, LogSource, Outgoing, ReaderSpec, SourceCursor, SourceError,
     SourceReader,

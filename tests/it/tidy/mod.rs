@@ -33,11 +33,11 @@ const LOG: House = House {
     same_floor: &[("error", "types"), ("options", "types"), ("dir", "map")],
 };
 
-/// The WebSocket adapter: bytes, then the state machine, then sockets.
+/// The WebSocket adapter: bytes, the state machine, what it asks of a log, and sockets.
 const WS: House = House {
     name: "wakelog-ws",
     src: "crates/wakelog-ws/src",
-    floors: &[&["protocol"], &["session"], &["serve"]],
+    floors: &[&["protocol"], &["session"], &["source"], &["serve"]],
     same_floor: &[],
 };
 

@@ -86,6 +86,8 @@ fn names_without_a_room_are_found() {
 #[test]
 fn tests_may_look_at_any_floor() {
     assert_eq!(count("src/hall/tests.rs", "use crate::roof::Tile;"), 0);
+    assert_eq!(count("src/testing/mod.rs", "use crate::roof::Tile;"), 0);
+    assert_eq!(count("src/hall.rs", "use crate::testing::Oracle;"), 1);
     assert_eq!(
         count(
             "src/hall.rs",

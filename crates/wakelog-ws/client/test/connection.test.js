@@ -144,7 +144,7 @@ test("the token comes from the application, anew for each connection", async (t)
   assert.equal(third.said("hello").token, "t3");
 });
 
-test("a subscription that is refused is told; one that may come later is tried again", async (t) => {
+test("a subscription that is refused is told; what may come later is tried again", async (t) => {
   const { client, socket, of } = start();
   t.after(() => client.close());
   client.on("secret", () => {});

@@ -23,10 +23,15 @@ export function whenChanged(key, value, draw) {
 
 const formats = new Intl.NumberFormat("en-US");
 export const number = (value) => formats.format(value);
-export const count = (value, one, many = `${one}s`) => `${number(value)} ${value === 1 ? one : many}`;
+export const count = (value, word) => `${number(value)} ${word}${value === 1 ? "" : "s"}`;
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const HOURS = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+const clock = new Intl.DateTimeFormat("en-GB", HOURS);
 export const timeOf = (micros) => clock.format(micros / 1_000);
+
+// Whatever an event holds, as words: anybody may have put anything into it.
+export const words = (value, most) =>
+  (typeof value === "string" ? value : (JSON.stringify(value) ?? "")).slice(0, most);
 
 // A person's colour and letters, the same in every tab.
 export function mark(id, name) {

@@ -1,7 +1,7 @@
 // Who this tab is: a friendly name and the consumer under which the server keeps its place. Both
 // last as long as the tab, so that two tabs are two people.
 
-const FIRST = "Amber Brisk Calm Clever Dapper Eager Fond Gentle Happy Keen Lucky Merry Nimble Quiet";
+const FIRST = "Amber Brisk Calm Clever Dapper Eager Fond Gentle Jolly Keen Lucky Merry Nimble Wise";
 const LAST = "Badger Crane Dolphin Finch Gull Heron Ibis Lynx Marten Otter Puffin Seal Swift Wren";
 
 const pick = (words) => words.split(" ")[Math.floor(Math.random() * 14)];

@@ -66,8 +66,8 @@ export class Log {
     this.#showJump();
   }
 
-  // Brings the first missed message to the top, just below its divider, which sticks there. A second
-  // time in the next frame, when the rows that came into sight have their true heights.
+  // Brings the first missed message to the top, just below its divider, which sticks there. Once
+  // more in the next frame, when the rows that came into sight have their true heights.
   #showFirstMissed(again = true) {
     const first = this.#divider?.nextSibling;
     if (!first) return;

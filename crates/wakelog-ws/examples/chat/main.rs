@@ -4,9 +4,9 @@
 //! cargo run --release --example chat
 //! ```
 //!
-//! Open the address that it prints in two tabs, go offline in one, write in the other, come back. Kill
-//! the server with `kill -9` and start it again on the same port: nothing is lost, and the tabs come
-//! back by themselves.
+//! Open the address that it prints in two tabs, go offline in one, write in the other, come back.
+//! Kill the server with `kill -9` and start it again on the same port: nothing is lost, and the
+//! tabs come back by themselves.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -34,10 +34,11 @@ const CSS: &str = "text/css";
 const SCRIPT: &str = "text/javascript";
 
 /// The page: path, type, text.
-const FILES: [(&str, &str, &str); 9] = [
+const FILES: [(&str, &str, &str); 10] = [
     ("/", "text/html", include_str!("page.html")),
     ("/page.css", CSS, include_str!("page.css")),
     ("/log.css", CSS, include_str!("log.css")),
+    ("/people.css", CSS, include_str!("people.css")),
     ("/page.js", SCRIPT, include_str!("page.js")),
     ("/dom.js", SCRIPT, include_str!("dom.js")),
     ("/identity.js", SCRIPT, include_str!("identity.js")),

@@ -4,7 +4,7 @@
 // and to `who`, where people say their names, and keeps the newest part of the log in memory.
 
 import { connect, offsetOf } from "./wakelog.js";
-import { byId, count, number } from "./dom.js";
+import { byId, count, number, words } from "./dom.js";
 import * as identity from "./identity.js";
 import { Log, keep } from "./log.js";
 import * as view from "./view.js";
@@ -12,6 +12,7 @@ import * as view from "./view.js";
 const HISTORY = 3_000; // events before the end that a fresh page asks for
 const FLOOD = 1_000;
 const PEOPLE_MS = 1_000;
+const REMEMBERED = 50_000; // ids against doubles, and offsets for counting
 const ROOM_NAME = /^[a-z0-9-]{1,32}$/;
 
 const me = identity.load();
@@ -19,9 +20,8 @@ const rooms = new Map();
 const people = new Map(); // id -> { name, online, offset, met } of everybody we have heard of
 const outbox = new Map(); // id -> { room, text, state } of what I wrote, until it comes back
 const seen = new Set(); // what is shown: a retry whose answer was lost is no second message
-const offsets = []; // of all messages, to count how far behind somebody is
-const arrived = []; // what the next frame will show
-
+let offsets = []; // of all messages, to count how far behind somebody is
+let arrived = []; // what the next frame will show
 let room = "lobby";
 let end = 0; // of the log, as far as we know
 let missed = { count: 0, complete: true, shown: false }; // what came while we were away
@@ -43,16 +43,28 @@ function beginning({ end, cursor }) {
 }
 
 function receive(event) {
+  event.from ??= "server";
   end = Math.max(end, event.offset + 1);
   if (event.topics.includes("who")) {
     person(event.from).name = nameIn(event);
-  } else if (!seen.has(`${event.from} ${event.id}`)) {
-    seen.add(`${event.from} ${event.id}`);
-    offsets.push(event.offset);
+  } else if (!event.id || !seen.has(keyOf(event))) {
+    remember(event);
     person(event.from).name = nameIn(event);
     arrived.push(messageOf(event));
   }
   draw();
+}
+
+const keyOf = ({ from, id }) => `${from} ${id}`;
+
+function remember(event) {
+  seen.add(keyOf(event));
+  offsets.push(event.offset);
+  if (offsets.length > 2 * REMEMBERED) offsets.splice(0, REMEMBERED);
+  for (const oldest of seen) {
+    if (seen.size <= REMEMBERED) break;
+    seen.delete(oldest);
+  }
 }
 
 function messageOf(event) {
@@ -60,20 +72,20 @@ function messageOf(event) {
   const topic = event.topics.find((name) => name.startsWith("room.")) ?? "room.lobby";
   const away = event.missed && from !== me.id;
   if (away) countMissed();
-  const text = String(data?.text ?? data).slice(0, 4_000);
+  const text = words(data?.text ?? data, 4_000);
   const name = nameIn(event);
   return { room: topic.slice(5), offset, position, time, from, id, name, text, missed: away };
 }
 
-const nameIn = ({ data, from }) => String(data?.name ?? identity.nameOf(from)).slice(0, 40);
+const nameIn = ({ data, from }) => words(data?.name || identity.nameOf(from), 40);
 
 // The count goes on over a connection that breaks while catching up; the next absence begins a new
 // one, and what was marked before is ordinary then.
 function countMissed() {
   if (missed.complete) {
     missed = { count: 0, complete: false, shown: false };
-    for (const place of rooms.values()) for (const message of place.messages) message.missed = false;
-    arrived.forEach((message) => (message.missed = false));
+    const before = [...[...rooms.values()].flatMap(({ messages }) => messages), ...arrived];
+    for (const message of before) message.missed = false;
     log.show(placeOf(room).messages);
   }
   missed.count++;
@@ -98,6 +110,18 @@ function behind(place) {
     else high = middle;
   }
   return offsets.length - low;
+}
+
+// The server lost the end of its log: what we saw of it is void.
+function takeBack(from, to) {
+  const isVoid = ({ offset }) => offset >= from && offset < to;
+  for (const place of rooms.values()) {
+    for (const message of place.messages.filter(isVoid)) seen.delete(keyOf(message));
+    place.messages = place.messages.filter((message) => !isVoid(message));
+  }
+  arrived = arrived.filter((message) => !isVoid(message));
+  offsets = offsets.filter((offset) => !isVoid({ offset }));
+  log.show(placeOf(room).messages);
 }
 
 // One drawing per frame. A hidden tab gets no frames, but its work must not pile up.
@@ -142,11 +166,11 @@ function drawStatus() {
       location.reload();
     });
   } else if (status.state === "offline") {
-    const text = ["You are offline.", "What others write waits in the log; what you write, here."];
-    view.notice("offline", text);
+    const rest = "What others write waits in the log; what you write, here.";
+    view.notice("offline", ["You are offline.", rest]);
   } else if (missed.count && missed.complete && !missed.shown && !arrived.length) {
-    const text = [`${count(missed.count, "message")} while you were away.`, "All of them are here."];
-    view.notice("missed", text, "Got it", () => {
+    const title = `${count(missed.count, "message")} while you were away.`;
+    view.notice("missed", [title, "All of them are here."], "Got it", () => {
       missed.shown = true;
       drawStatus();
     });
@@ -164,7 +188,7 @@ function enter(name) {
 }
 
 function enterByAddress() {
-  const name = decodeURIComponent(location.hash.slice(1));
+  const name = location.hash.slice(1);
   enter(ROOM_NAME.test(name) ? name : "lobby");
 }
 
@@ -231,8 +255,8 @@ client.addEventListener("status", ({ state }) => {
 });
 
 client.addEventListener("gap", ({ from, to, reason }) => {
-  const gap = { kind: "gap", from, to, reason, room };
-  arrived.push(gap);
+  if (reason === "diverged") takeBack(from, to);
+  arrived.push({ kind: "gap", from, to, reason, room });
   draw();
 });
 

@@ -10,7 +10,9 @@ export function rooms(all, current, enter) {
   whenChanged("rooms", shown, () => {
     const row = ({ name, unread, here }) => {
       const badge = unread ? [h("span", { class: "badge" }, number(unread))] : [];
-      const button = h("button", { type: "button", "aria-current": here && "page" }, name, ...badge);
+      const current = here && "page";
+      const label = h("span", {}, name);
+      const button = h("button", { type: "button", "aria-current": current }, label, ...badge);
       button.addEventListener("click", () => enter(name));
       return h("li", {}, button);
     };
@@ -69,8 +71,10 @@ function personRow({ id, name, online, behind }, connected) {
   const width = Math.min(100, Math.round(Math.sqrt(behind / 1_000) * 100));
   const kind = `person${online && connected ? "" : " away"}${behind && connected ? " late" : ""}`;
   const who = h("div", { class: "who" }, h("b", {}, name), h("small", {}, state));
-  const bar = h("span", { class: "lag", "aria-hidden": "true" }, h("i", { style: `--w:${width}%` }));
-  return h("li", { class: kind, "data-person": id, "data-behind": behind }, mark(id, name), who, bar);
+  const part = h("i", { style: `--w:${width}%` });
+  const bar = h("span", { class: "lag", "aria-hidden": "true" }, part);
+  const data = { class: kind, "data-person": id, "data-behind": behind };
+  return h("li", data, mark(id, name), who, bar);
 }
 
 export function myself({ id, name }) {

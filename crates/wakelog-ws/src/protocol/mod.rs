@@ -6,13 +6,16 @@
 
 mod client;
 mod code;
+mod decode;
+mod encode;
 mod names;
 mod page;
 mod payload;
 mod server;
 
-pub use client::{ClientMessage, DecodeError, Grant, Hello, Publish, StartAt, Subscribe, decode};
+pub use client::{ClientMessage, Grant, Hello, Publish, StartAt, Subscribe};
 pub use code::{CloseCode, ErrorCode};
+pub use decode::{DecodeError, decode};
 pub use names::{NameError, check_consumer};
 pub use page::{EncodedPage, EventHead, PageWriter};
 pub use payload::{ENCODING_ATTRIBUTE, Encoding, Payload};

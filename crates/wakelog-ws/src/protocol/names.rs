@@ -16,14 +16,20 @@ pub struct NameError(pub(crate) String);
 pub fn check_consumer(name: &str) -> Result<(), NameError> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     if name.is_empty() || name.len() > MAX_CONSUMER {
-        return Err(NameError(format!("a consumer name has 1..{MAX_CONSUMER} bytes")));
+        return Err(NameError(format!(
+            "a consumer name has 1..{MAX_CONSUMER} bytes"
+        )));
     }
     if !name.bytes().all(plain) {
-        return Err(NameError("a consumer name is made of A-Z a-z 0-9 . _ -".to_owned()));
+        return Err(NameError(
+            "a consumer name is made of A-Z a-z 0-9 . _ -".to_owned(),
+        ));
     }
     // The name is also the session's identity, which follows the rule for topics.
     if name.split('.').any(str::is_empty) {
-        return Err(NameError("a consumer name has no empty token between dots".to_owned()));
+        return Err(NameError(
+            "a consumer name has no empty token between dots".to_owned(),
+        ));
     }
     Ok(())
 }
@@ -53,7 +59,9 @@ pub(super) fn check_text(what: &str, text: &str, max: usize) -> Result<(), NameE
 
 fn refuse_reserved(name: &str) -> Result<(), NameError> {
     if name.starts_with('$') {
-        return Err(NameError("topics that begin with $ belong to the server".to_owned()));
+        return Err(NameError(
+            "topics that begin with $ belong to the server".to_owned(),
+        ));
     }
     Ok(())
 }

@@ -81,7 +81,10 @@ impl PageWriter {
     pub fn finish(self) -> EncodedPage {
         // Strings, digits, checked JSON text and base64 are all that was written.
         let body = String::from_utf8(self.body).expect("JSON is UTF-8");
-        EncodedPage { body, events: self.events }
+        EncodedPage {
+            body,
+            events: self.events,
+        }
     }
 }
 

@@ -54,24 +54,36 @@ impl Payload {
     /// # Errors
     /// What serde says when the value cannot be written as JSON.
     pub fn json(value: &impl serde::Serialize) -> Result<Self, serde_json::Error> {
-        Ok(Self { encoding: Encoding::Json, bytes: serde_json::to_vec(value)? })
+        Ok(Self {
+            encoding: Encoding::Json,
+            bytes: serde_json::to_vec(value)?,
+        })
     }
 
     /// Plain text.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
-        Self { encoding: Encoding::Text, bytes: text.into().into_bytes() }
+        Self {
+            encoding: Encoding::Text,
+            bytes: text.into().into_bytes(),
+        }
     }
 
     /// Any bytes.
     #[must_use]
     pub fn bytes(bytes: impl Into<Vec<u8>>) -> Self {
-        Self { encoding: Encoding::Bytes, bytes: bytes.into() }
+        Self {
+            encoding: Encoding::Bytes,
+            bytes: bytes.into(),
+        }
     }
 
     /// JSON text that has been checked by the decoder.
     pub(super) fn checked_json(text: &str) -> Self {
-        Self { encoding: Encoding::Json, bytes: text.as_bytes().to_vec() }
+        Self {
+            encoding: Encoding::Json,
+            bytes: text.as_bytes().to_vec(),
+        }
     }
 
     /// How the bytes are written.

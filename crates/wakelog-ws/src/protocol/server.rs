@@ -1,11 +1,12 @@
-//! Messages of the server: from values to text.
+//! Messages of the server, as values.
 
-use serde::{Serialize, Serializer};
-use wakelog::{Epoch, Gap, GapReason, LogId, Position};
+use serde::Serialize;
+use wakelog::{Epoch, Gap, LogId, Position};
 
 use super::client::Grant;
 use super::code::ErrorCode;
-use super::page::{EncodedPage, write_string};
+use super::encode::{epoch_text, log_text, text, write_error, write_gap, write_positions};
+use super::page::EncodedPage;
 
 /// A message of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -184,7 +185,10 @@ impl Default for Limits {
             filters: 64,
             publishes: 256,
             dedup_ids: 0,
-            credit: Grant { events: 4096, bytes: 1 << 20 },
+            credit: Grant {
+                events: 4096,
+                bytes: 1 << 20,
+            },
         }
     }
 }
@@ -215,107 +219,4 @@ pub struct WireError {
     pub id: Option<String>,
     /// Not to be tried again before, in milliseconds.
     pub after_ms: Option<u64>,
-}
-
-impl ServerMessage {
-    /// The message as text.
-    #[must_use]
-    pub fn encode(&self) -> String {
-        if let Self::Events { sub, page, position, live } = self {
-            return encode_page(sub, page, position, *live);
-        }
-        // The types above are plain: writing them into a string cannot fail.
-        serde_json::to_string(self).unwrap_or_default()
-    }
-}
-
-fn encode_page(sub: &str, page: &EncodedPage, position: &Position, live: bool) -> String {
-    let position = position.to_string();
-    let mut out = Vec::with_capacity(page.body().len() + sub.len() + 2 * position.len() + 96);
-    out.extend_from_slice(b"{\"type\":\"events\",\"sub\":");
-    write_string(&mut out, sub);
-    out.extend_from_slice(b",\"stem\":");
-    write_string(&mut out, stem(&position));
-    out.extend_from_slice(b",\"events\":[");
-    out.extend_from_slice(page.body().as_bytes());
-    out.extend_from_slice(b"],\"position\":");
-    write_string(&mut out, &position);
-    out.extend_from_slice(format!(",\"bytes\":{},\"live\":{live}}}", page.bytes()).as_bytes());
-    String::from_utf8(out).unwrap_or_default()
-}
-
-/// A position's text up to and with its last dot.
-fn stem(position: &str) -> &str {
-    position.rfind('.').map_or("", |dot| &position[..=dot])
-}
-
-fn text<S: Serializer>(position: &Position, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(position)
-}
-
-fn log_text<S: Serializer>(log: &LogId, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(log)
-}
-
-fn epoch_text<S: Serializer>(epoch: &Epoch, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(epoch)
-}
-
-fn write_positions<S: Serializer>(
-    positions: &[(String, Position)],
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(positions.iter().map(|(sub, position)| (sub, position.to_string())))
-}
-
-fn write_gap<S: Serializer>(
-    sub: &str,
-    gap: &Gap,
-    position: &Position,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    struct Wire<'a> {
-        sub: &'a str,
-        from: u64,
-        to: u64,
-        reason: &'a str,
-        position: String,
-    }
-    let reason = match gap.reason {
-        GapReason::Trimmed => "trimmed",
-        GapReason::Diverged => "diverged",
-        // A reason that this protocol has no word for is told as damage: what is in the range will
-        // not come.
-        _ => "corrupt",
-    };
-    Wire { sub, from: gap.from, to: gap.to, reason, position: position.to_string() }
-        .serialize(serializer)
-}
-
-fn write_error<S: Serializer>(error: &WireError, serializer: S) -> Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    struct Wire<'a> {
-        code: &'a str,
-        retry: bool,
-        message: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        re: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        sub: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        id: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        after_ms: Option<u64>,
-    }
-    Wire {
-        code: error.code.as_str(),
-        retry: error.code.retry(),
-        message: &error.message,
-        re: error.re,
-        sub: error.sub.as_deref(),
-        id: error.id.as_deref(),
-        after_ms: error.after_ms,
-    }
-    .serialize(serializer)
 }

@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 use wakelog::{Gap, GapReason, Position};
 
 use super::{
-    ClientMessage, CloseCode, CursorState, Encoding, EncodedPage, ErrorCode, EventHead, Grant,
+    ClientMessage, CloseCode, CursorState, EncodedPage, Encoding, ErrorCode, EventHead, Grant,
     Limits, PageWriter, Payload, Reconnect, ResetReason, ServerMessage, StartAt, Welcome,
     WelcomeCursor, WireError, decode,
 };
@@ -10,13 +10,18 @@ use super::{
 const DOCUMENT: &str = include_str!("../../PROTOCOL.md");
 
 fn position(offset: u64) -> Position {
-    format!("0f8fad5bd9cb469fa16570867728950e.3-9c1e22b7.{offset}").parse().unwrap()
+    format!("0f8fad5bd9cb469fa16570867728950e.3-9c1e22b7.{offset}")
+        .parse()
+        .unwrap()
 }
 
 /// The JSON blocks of PROTOCOL.md that one side sends, as (type, text).
 fn examples(side: &str) -> Vec<(String, String)> {
     let fence = format!("```json {side}\n");
-    let blocks = DOCUMENT.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap());
+    let blocks = DOCUMENT
+        .split(&fence)
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap());
     blocks
         .map(|text| {
             let value: Value = serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"));
@@ -32,8 +37,19 @@ fn code_of(text: &str) -> ErrorCode {
 #[test]
 fn every_client_message_of_the_document_decodes() {
     let examples = examples("client");
-    for kind in ["hello", "subscribe", "credit", "ack", "publish", "unsubscribe", "heartbeat"] {
-        assert!(examples.iter().any(|(k, _)| k == kind), "no example of {kind}");
+    for kind in [
+        "hello",
+        "subscribe",
+        "credit",
+        "ack",
+        "publish",
+        "unsubscribe",
+        "heartbeat",
+    ] {
+        assert!(
+            examples.iter().any(|(k, _)| k == kind),
+            "no example of {kind}"
+        );
     }
     for (kind, text) in &examples {
         let message = decode(text).unwrap_or_else(|error| panic!("{error}: {text}"));
@@ -80,59 +96,73 @@ fn example_page() -> EncodedPage {
     page.finish()
 }
 
+fn example_welcome() -> ServerMessage {
+    let at = |offset| position(offset);
+    let alice = || Some("alice-laptop".to_owned());
+    let cursor = WelcomeCursor {
+        state: CursorState::Resumed,
+        position: at(1042),
+    };
+    ServerMessage::Welcome(Box::new(Welcome {
+        log: at(0).log,
+        epoch: at(0).epoch,
+        end: at(2042),
+        from: alice(),
+        consumer: alice(),
+        cursor: Some(cursor),
+        heartbeat_ms: 20_000,
+        reconnect: Reconnect {
+            min_ms: 500,
+            max_ms: 30_000,
+        },
+        limits: Limits::default(),
+    }))
+}
+
+fn example_error(code: ErrorCode, message: &str, id: &str, after_ms: Option<u64>) -> ServerMessage {
+    ServerMessage::Error(WireError {
+        code,
+        message: message.to_owned(),
+        re: Some("publish"),
+        sub: None,
+        id: Some(id.to_owned()),
+        after_ms,
+    })
+}
+
 /// Every server message of PROTOCOL.md, built by hand, in the order of the document.
 fn server_messages() -> Vec<ServerMessage> {
-    let room = || "room".to_owned();
-    let limits = Limits::default();
-    let welcome = Welcome {
-        log: position(0).log,
-        epoch: position(0).epoch,
-        end: position(2042),
-        from: Some("alice-laptop".to_owned()),
-        consumer: Some("alice-laptop".to_owned()),
-        cursor: Some(WelcomeCursor { state: CursorState::Resumed, position: position(1042) }),
-        heartbeat_ms: 20_000,
-        reconnect: Reconnect { min_ms: 500, max_ms: 30_000 },
-        limits,
-    };
+    use ServerMessage as M;
+    let sub = || "room".to_owned();
+    let at = |offset| position(offset);
     let (page, empty) = (example_page(), EncodedPage::default());
-    let gap = Gap { from: 1042, to: 1500, reason: GapReason::Trimmed };
-    let (earliest, end) = (position(0), position(2042));
-    let error = |code, message: &str, id: &str, after_ms| {
-        ServerMessage::Error(WireError {
-            code,
-            message: message.to_owned(),
-            re: Some("publish"),
-            sub: None,
-            id: Some(id.to_owned()),
-            after_ms,
-        })
+    let gap = Gap {
+        from: 1042,
+        to: 1500,
+        reason: GapReason::Trimmed,
     };
-    vec![
-        ServerMessage::Welcome(Box::new(welcome)),
-        ServerMessage::Subscribed { sub: room(), position: position(1042), end: 2042 },
-        ServerMessage::Events { sub: room(), page, position: position(1050), live: false },
-        ServerMessage::Events { sub: room(), page: empty, position: position(2042), live: true },
-        ServerMessage::Gap { sub: room(), gap, position: position(1500) },
-        ServerMessage::Reset { sub: room(), reason: ResetReason::Log, earliest, end },
-        ServerMessage::Unsubscribed { sub: room(), position: end },
-        ServerMessage::AckOk { position: position(1043) },
-        ServerMessage::Published {
-            id: "c0ffee-17".to_owned(),
-            offset: 1042,
-            position: position(1043),
-        },
-        ServerMessage::Heartbeat { positions: vec![(room(), position(2107))] },
-        ServerMessage::Fenced,
-        ServerMessage::Bye { window: [0, 5000] },
-        error(ErrorCode::BadTopic, "a topic has no empty token", "c0ffee-17", None),
-        error(
-            ErrorCode::Unavailable,
-            "the log cannot be written at the moment",
-            "c0ffee-18",
-            Some(1000),
-        ),
-    ]
+    let (id, reason) = ("c0ffee-17".to_owned(), ResetReason::Log);
+    let positions = vec![(sub(), at(2107))];
+    let window = [0, 5000];
+    let later = "the log cannot be written at the moment";
+    #[rustfmt::skip]
+    let messages = vec![
+        example_welcome(),
+        M::Subscribed { sub: sub(), position: at(1042), end: 2042 },
+        M::Events { sub: sub(), page, position: at(1050), live: false },
+        M::Events { sub: sub(), page: empty, position: at(2042), live: true },
+        M::Gap { sub: sub(), gap, position: at(1500) },
+        M::Reset { sub: sub(), reason, earliest: at(0), end: at(2042) },
+        M::Unsubscribed { sub: sub(), position: at(2042) },
+        M::AckOk { position: at(1043) },
+        M::Published { id, offset: 1042, position: at(1043) },
+        M::Heartbeat { positions },
+        M::Fenced,
+        M::Bye { window },
+        example_error(ErrorCode::BadTopic, "a topic has no empty token", "c0ffee-17", None),
+        example_error(ErrorCode::Unavailable, later, "c0ffee-18", Some(1000)),
+    ];
+    messages
 }
 
 #[test]
@@ -154,26 +184,55 @@ fn the_codes_of_the_document_are_the_codes_of_the_server() {
         let row = format!("| `{}` | {retry} |", code.as_str());
         assert!(DOCUMENT.contains(&row), "{row}");
         if let Some(close) = code.closes() {
-            let row = DOCUMENT.lines().find(|line| line.starts_with(&row)).unwrap();
-            assert!(row.contains(&format!("closes with {}", close.number())), "{row}");
+            let row = DOCUMENT
+                .lines()
+                .find(|line| line.starts_with(&row))
+                .unwrap();
+            assert!(
+                row.contains(&format!("closes with {}", close.number())),
+                "{row}"
+            );
         }
     }
-    for code in [CloseCode::Binary, CloseCode::TooBig, CloseCode::Restart, CloseCode::Silent] {
-        assert!(DOCUMENT.contains(&format!("| {} |", code.number())), "{code:?}");
+    for code in [
+        CloseCode::Binary,
+        CloseCode::TooBig,
+        CloseCode::Restart,
+        CloseCode::Silent,
+    ] {
+        assert!(
+            DOCUMENT.contains(&format!("| {} |", code.number())),
+            "{code:?}"
+        );
     }
 }
 
 #[test]
 fn a_message_that_is_no_message_is_told_apart() {
-    for text in ["", "x", "[]", "1", "{}", r#"{"type": 1}"#, "{\"type\": \"ack\"", "null"] {
+    for text in [
+        "",
+        "x",
+        "[]",
+        "1",
+        "{}",
+        r#"{"type": 1}"#,
+        "{\"type\": \"ack\"",
+        "null",
+    ] {
         assert_eq!(code_of(text), ErrorCode::NotJson, "{text}");
     }
     assert_eq!(code_of(r#"{"type": "dance"}"#), ErrorCode::UnknownType);
     let error = decode(r#"{"type":"publish","id":"7","topics":["a..b"]}"#).unwrap_err();
-    assert_eq!((error.code, error.re), (ErrorCode::BadTopic, Some("publish")));
+    assert_eq!(
+        (error.code, error.re),
+        (ErrorCode::BadTopic, Some("publish"))
+    );
     assert_eq!(error.id.as_deref(), Some("7"));
     let error = decode(r#"{"type":"subscribe","sub":"s","filters":["$all"]}"#).unwrap_err();
-    assert_eq!((error.code, error.sub.as_deref()), (ErrorCode::BadFilter, Some("s")));
+    assert_eq!(
+        (error.code, error.sub.as_deref()),
+        (ErrorCode::BadFilter, Some("s"))
+    );
 }
 
 #[test]
@@ -199,17 +258,45 @@ fn fields_out_of_bounds_are_refused() {
         json!({"type": "publish", "id": "1", "topics": ["a"], "base64": "*"}),
     ];
     for message in bad {
-        assert_eq!(code_of(&message.to_string()), ErrorCode::BadMessage, "{message}");
+        assert_eq!(
+            code_of(&message.to_string()),
+            ErrorCode::BadMessage,
+            "{message}"
+        );
     }
     let named = [
-        (json!({"type": "hello", "consumer": "../etc"}), ErrorCode::BadConsumer),
-        (json!({"type": "hello", "consumer": ".."}), ErrorCode::BadConsumer),
-        (json!({"type": "hello", "consumer": "a b"}), ErrorCode::BadConsumer),
-        (json!({"type": "hello", "consumer": ""}), ErrorCode::BadConsumer),
-        (json!({"type": "ack", "position": "12"}), ErrorCode::BadPosition),
-        (json!({"type": "publish", "id": "1", "topics": ["$all"]}), ErrorCode::BadTopic),
-        (json!({"type": "publish", "id": "1", "topics": ["a.*"]}), ErrorCode::BadTopic),
-        (json!({"type": "subscribe", "sub": "s", "filters": ["a..b"]}), ErrorCode::BadFilter),
+        (
+            json!({"type": "hello", "consumer": "../etc"}),
+            ErrorCode::BadConsumer,
+        ),
+        (
+            json!({"type": "hello", "consumer": ".."}),
+            ErrorCode::BadConsumer,
+        ),
+        (
+            json!({"type": "hello", "consumer": "a b"}),
+            ErrorCode::BadConsumer,
+        ),
+        (
+            json!({"type": "hello", "consumer": ""}),
+            ErrorCode::BadConsumer,
+        ),
+        (
+            json!({"type": "ack", "position": "12"}),
+            ErrorCode::BadPosition,
+        ),
+        (
+            json!({"type": "publish", "id": "1", "topics": ["$all"]}),
+            ErrorCode::BadTopic,
+        ),
+        (
+            json!({"type": "publish", "id": "1", "topics": ["a.*"]}),
+            ErrorCode::BadTopic,
+        ),
+        (
+            json!({"type": "subscribe", "sub": "s", "filters": ["a..b"]}),
+            ErrorCode::BadFilter,
+        ),
     ];
     for (message, code) in named {
         assert_eq!(code_of(&message.to_string()), code, "{message}");
@@ -230,7 +317,10 @@ fn what_is_given_as_start_is_what_is_asked_for() {
     assert_eq!(start(r#","start":7"#).0, StartAt::Offset(7));
     let both = format!(r#","start":7,"position":"{}""#, position(9));
     assert_eq!(start(&both).0, StartAt::Position(position(9)));
-    let grant = Grant { events: 1, bytes: 2 };
+    let grant = Grant {
+        events: 1,
+        bytes: 2,
+    };
     assert_eq!(start(r#","credit":{"events":1,"bytes":2}"#).1, Some(grant));
 }
 
@@ -244,10 +334,23 @@ fn published_payload(field: &str) -> Payload {
 
 fn delivered(encoding: Option<Encoding>, payload: &[u8]) -> String {
     let mut page = PageWriter::new();
-    page.push(EventHead { encoding, payload, ..EventHead::default() }, [], []);
+    page.push(
+        EventHead {
+            encoding,
+            payload,
+            ..EventHead::default()
+        },
+        [],
+        [],
+    );
     let prefix = r#"{"offset":0,"time":0,"topics":[],"#;
     let page = page.finish();
-    page.body().strip_prefix(prefix).unwrap().strip_suffix('}').unwrap().to_owned()
+    page.body()
+        .strip_prefix(prefix)
+        .unwrap()
+        .strip_suffix('}')
+        .unwrap()
+        .to_owned()
 }
 
 #[test]
@@ -261,9 +364,15 @@ fn a_payload_comes_back_in_the_field_in_which_it_was_sent() {
         r#""text":"""#,
     ] {
         let payload = published_payload(&format!(",{field}"));
-        assert_eq!(delivered(Some(payload.encoding()), payload.as_bytes()), field);
+        assert_eq!(
+            delivered(Some(payload.encoding()), payload.as_bytes()),
+            field
+        );
     }
-    assert_eq!(delivered(Some(Encoding::Bytes), published_payload("").as_bytes()), r#""text":"""#);
+    assert_eq!(
+        delivered(Some(Encoding::Bytes), published_payload("").as_bytes()),
+        r#""text":"""#
+    );
 }
 
 #[test]
@@ -271,7 +380,10 @@ fn payloads_without_a_true_mark_are_written_as_what_they_are() {
     assert_eq!(delivered(None, b"hello"), r#""text":"hello""#);
     assert_eq!(delivered(None, b""), r#""text":"""#);
     assert_eq!(delivered(None, &[0xff, 0xfe]), r#""base64":"//4=""#);
-    assert_eq!(delivered(Some(Encoding::Text), &[0xff, 0xfe]), r#""base64":"//4=""#);
+    assert_eq!(
+        delivered(Some(Encoding::Text), &[0xff, 0xfe]),
+        r#""base64":"//4=""#
+    );
     for broken in ["", "{", "1 2", "{}}", "nul", "\"", "1],\"live\":true"] {
         let written = delivered(Some(Encoding::Json), broken.as_bytes());
         assert!(written.starts_with(r#""text":""#), "{broken}: {written}");
@@ -285,7 +397,12 @@ fn payloads_without_a_true_mark_are_written_as_what_they_are() {
 fn names_are_escaped_wherever_they_stand() {
     let sub = "a\"b\\\u{2028}".to_owned();
     let page = EncodedPage::default();
-    let text = ServerMessage::Events { sub: sub.clone(), page, position: position(1), live: true };
+    let text = ServerMessage::Events {
+        sub: sub.clone(),
+        page,
+        position: position(1),
+        live: true,
+    };
     let value: Value = serde_json::from_str(&text.encode()).unwrap();
     assert_eq!(value["sub"], sub.as_str());
 }

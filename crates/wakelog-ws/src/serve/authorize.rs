@@ -48,5 +48,9 @@ pub trait Authorize: Send + Sync + 'static {
 /// What a hub without a hook makes of a `hello`.
 pub(super) fn believe(hello: Hello) -> Principal {
     let from = hello.consumer.clone();
-    Principal { consumer: hello.consumer, from, identities: Vec::new() }
+    Principal {
+        consumer: hello.consumer,
+        from,
+        identities: Vec::new(),
+    }
 }

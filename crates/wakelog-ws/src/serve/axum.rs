@@ -30,7 +30,9 @@ impl<S: EventSource> Hub<S> {
         let hub = self.clone();
         let upgrade = move |upgrade: WebSocketUpgrade| std::future::ready(hub.upgrade(upgrade));
         let client = |headers: HeaderMap| std::future::ready(browser_client(&headers));
-        Router::new().route("/wakelog", get(upgrade)).route("/wakelog.js", get(client))
+        Router::new()
+            .route("/wakelog", get(upgrade))
+            .route("/wakelog.js", get(client))
     }
 
     /// Answers a request for an upgrade and serves the connection, for routes of one's own.
@@ -69,8 +71,13 @@ impl<S: EventSource> Hub<S> {
 pub fn browser_client(headers: &HeaderMap) -> Response {
     let tag = entity_tag();
     let known = |value: &HeaderValue| {
-        let Ok(value) = value.to_str() else { return false };
-        value.split(',').map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/") == tag)
+        let Ok(value) = value.to_str() else {
+            return false;
+        };
+        value
+            .split(',')
+            .map(str::trim)
+            .any(|one| one == "*" || one.trim_start_matches("W/") == tag)
     };
     let mut response = if headers.get_all(IF_NONE_MATCH).iter().any(known) {
         StatusCode::NOT_MODIFIED.into_response()
@@ -93,7 +100,10 @@ fn entity_tag() -> String {
     const HASH: u64 = {
         let (bytes, mut hash, mut at) = (CLIENT.as_bytes(), 0xcbf2_9ce4_8422_2325_u64, 0);
         while at < bytes.len() {
-            #[expect(clippy::as_conversions, reason = "a byte always fits, and `from` is not const")]
+            #[expect(
+                clippy::as_conversions,
+                reason = "a byte always fits, and `from` is not const"
+            )]
             let byte = bytes[at] as u64;
             hash = (hash ^ byte).wrapping_mul(0x0100_0000_01b3);
             at += 1;
@@ -132,13 +142,16 @@ impl Sink<Frame> for AxumSocket {
     fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), FrameError> {
         let message = match frame {
             Frame::Text(text) => Message::Text(text.into()),
-            Frame::Close { code, reason } => {
-                Message::Close(Some(CloseFrame { code, reason: reason.into() }))
-            }
+            Frame::Close { code, reason } => Message::Close(Some(CloseFrame {
+                code,
+                reason: reason.into(),
+            })),
             // The driver sends nothing else.
             Frame::Binary | Frame::Alive | Frame::Closed => return Ok(()),
         };
-        Pin::new(&mut self.0).start_send(message).map_err(frame_error)
+        Pin::new(&mut self.0)
+            .start_send(message)
+            .map_err(frame_error)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), FrameError>> {

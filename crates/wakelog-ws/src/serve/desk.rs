@@ -70,7 +70,8 @@ impl<S: EventSource> Desk<S> {
         if self.session.is_closed() {
             self.connection.hide();
         }
-        self.connection.show_progress(self.session.reading_from(), self.session.acked());
+        self.connection
+            .show_progress(self.session.reading_from(), self.session.acked());
     }
 
     /// Tells the session what the hub wants, what work is done and which readers have something.
@@ -120,7 +121,8 @@ impl<S: EventSource> Desk<S> {
         if !self.syncing {
             if let Some((_, offset)) = self.undurable.front() {
                 self.syncing = true;
-                self.work.push(work::durable(Arc::clone(&self.shared), *offset));
+                self.work
+                    .push(work::durable(Arc::clone(&self.shared), *offset));
                 moved = true;
             }
         }
@@ -136,15 +138,27 @@ impl<S: EventSource> Desk<S> {
             }
             Request::LoadCursor { consumer } => {
                 let connection = Arc::clone(&self.connection);
-                self.work.push(work::load_cursor(shared, connection, consumer));
+                self.work
+                    .push(work::load_cursor(shared, connection, consumer));
             }
-            Request::OpenReader { key, filters, place } => {
+            Request::OpenReader {
+                key,
+                filters,
+                place,
+            } => {
                 self.readers.reserve(key, filters.clone());
                 let principal = Arc::clone(&self.principal);
-                self.work.push(work::open_reader(shared, principal, key, filters, place));
+                self.work
+                    .push(work::open_reader(shared, principal, key, filters, place));
             }
-            Request::ReadPage { key, max_events, max_bytes } => match self.readers.take(key) {
-                Some(reader) => self.work.push(work::read(key, reader, max_events, max_bytes)),
+            Request::ReadPage {
+                key,
+                max_events,
+                max_bytes,
+            } => match self.readers.take(key) {
+                Some(reader) => self
+                    .work
+                    .push(work::read(key, reader, max_events, max_bytes)),
                 None => self.session.handle_read(key, ReadAnswer::Failed(lost())),
             },
             Request::Wait { key } => self.readers.watch(key),
@@ -200,7 +214,11 @@ impl<S: EventSource> Desk<S> {
     fn admit(&mut self, principal: Principal) -> Admission {
         let (from, consumer) = (principal.from.clone(), principal.consumer.clone());
         self.principal = Arc::new(principal);
-        Admission { from, consumer, end: self.shared.source.end() }
+        Admission {
+            from,
+            consumer,
+            end: self.shared.source.end(),
+        }
     }
 
     fn show_who(&self) {
@@ -220,7 +238,10 @@ impl<S: EventSource> Desk<S> {
             Ok(mut reader) => {
                 let position = reader.position();
                 self.readers.put(key, reader);
-                Ok(Opened { position, end: self.shared.source.end().offset })
+                Ok(Opened {
+                    position,
+                    end: self.shared.source.end().offset,
+                })
             }
             Err(failure) => {
                 self.readers.remove(key);
@@ -238,7 +259,10 @@ impl<S: EventSource> Desk<S> {
         while let Some((key, at)) = self.undurable.front().copied() {
             match answer {
                 Ok(()) if at <= offset || at < end.offset => {
-                    let position = Position { offset: at + 1, ..end };
+                    let position = Position {
+                        offset: at + 1,
+                        ..end
+                    };
                     self.session.handle_appended(key, Ok((at, position)));
                 }
                 Ok(()) => break,
@@ -251,7 +275,9 @@ impl<S: EventSource> Desk<S> {
 
 impl<S: EventSource> Drop for Desk<S> {
     fn drop(&mut self) {
-        self.shared.registry.remove(&self.connection, self.principal.consumer.as_deref());
+        self.shared
+            .registry
+            .remove(&self.connection, self.principal.consumer.as_deref());
     }
 }
 

@@ -110,7 +110,9 @@ where
             if self.input_over || !(lingering || self.desk.session.wants_input()) {
                 break;
             }
-            let Poll::Ready(frame) = Pin::new(&mut self.socket).poll_next(cx) else { break };
+            let Poll::Ready(frame) = Pin::new(&mut self.socket).poll_next(cx) else {
+                break;
+            };
             moved = true;
             match frame {
                 Some(Ok(Frame::Closed | Frame::Close { .. })) => {
@@ -159,7 +161,10 @@ where
                 Some(Transmit::Message(message)) => Frame::Text(message.encode()),
                 Some(Transmit::Close(code)) => {
                     self.output.linger = Some(now() + LINGER);
-                    Frame::Close { code: code.number(), reason: code.reason() }
+                    Frame::Close {
+                        code: code.number(),
+                        reason: code.reason(),
+                    }
                 }
                 None => break,
             };
@@ -187,7 +192,11 @@ where
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> ControlFlow<(), bool> {
         let stalled = self.output.stalled.map(|since| since + self.desk.stall());
         let ends = [self.output.linger, stalled].into_iter().flatten().min();
-        let Some(alarm) = ends.into_iter().chain(self.desk.session.poll_timeout()).min() else {
+        let Some(alarm) = ends
+            .into_iter()
+            .chain(self.desk.session.poll_timeout())
+            .min()
+        else {
             return ControlFlow::Continue(false);
         };
         if self.alarm != Some(alarm) {

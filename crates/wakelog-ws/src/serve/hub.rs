@@ -84,7 +84,10 @@ impl<S: EventSource> Hub<S> {
         let source = &self.shared.source;
         let offset = source.append(event).await.map_err(EmitError)?;
         source.durable(offset).await.map_err(EmitError)?;
-        let position = Position { offset: offset + 1, ..source.end() };
+        let position = Position {
+            offset: offset + 1,
+            ..source.end()
+        };
         Ok(Published { offset, position })
     }
 
@@ -92,7 +95,9 @@ impl<S: EventSource> Hub<S> {
     /// welcomed.
     #[must_use]
     pub fn clients(&self) -> Vec<Client> {
-        self.shared.registry.clients(self.shared.source.end().offset)
+        self.shared
+            .registry
+            .clients(self.shared.source.end().offset)
     }
 
     /// Ends all connections, and those that are still to come, and resolves when none is left.
@@ -101,7 +106,10 @@ impl<S: EventSource> Hub<S> {
     /// the window, so that a restart does not bring all clients back at once.
     pub async fn drain(&self, window: RangeInclusive<Duration>) {
         let millis = |time: &Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        self.shared.registry.drain([millis(window.start()), millis(window.end())]).await;
+        self.shared
+            .registry
+            .drain([millis(window.start()), millis(window.end())])
+            .await;
     }
 
     /// Whether [`drain`](Self::drain) was called.
@@ -131,13 +139,17 @@ impl<S: EventSource> Hub<S> {
 
 impl<S: EventSource> Clone for Hub<S> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared) }
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
     }
 }
 
 impl<S: EventSource> fmt::Debug for Hub<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hub").field("config", &self.shared.config).finish_non_exhaustive()
+        f.debug_struct("Hub")
+            .field("config", &self.shared.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -154,7 +166,12 @@ impl<S: EventSource> HubBuilder<S> {
     #[must_use]
     pub fn over(source: S) -> Self {
         let config = SessionConfig::default();
-        Self { source, config, authorize: None, stall: Duration::from_secs(30) }
+        Self {
+            source,
+            config,
+            authorize: None,
+            stall: Duration::from_secs(30),
+        }
     }
 
     /// What a client may do.
@@ -197,14 +214,29 @@ impl<S: EventSource> HubBuilder<S> {
     /// The hub.
     #[must_use]
     pub fn build(self) -> Hub<S> {
-        let Self { source, config, authorize, stall } = self;
+        let Self {
+            source,
+            config,
+            authorize,
+            stall,
+        } = self;
         let registry = Registry::default();
-        Hub { shared: Arc::new(Shared { source, config, authorize, registry, stall }) }
+        Hub {
+            shared: Arc::new(Shared {
+                source,
+                config,
+                authorize,
+                registry,
+                stall,
+            }),
+        }
     }
 }
 
 impl<S: EventSource> fmt::Debug for HubBuilder<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HubBuilder").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("HubBuilder")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }

@@ -14,9 +14,9 @@ mod readers;
 mod registry;
 mod work;
 
+pub use authorize::{Authorize, Denied, HookFuture, Principal};
 #[cfg(feature = "axum")]
 pub use axum::{CLIENT, browser_client};
-pub use authorize::{Authorize, Denied, HookFuture, Principal};
 pub use frame::{Frame, FrameError};
 pub use hub::{EmitError, Hub, HubBuilder, Published};
 pub use registry::Client;

@@ -46,7 +46,10 @@ impl ArcWake for Bell {
 
 impl<R: SourceReader> Readers<R> {
     pub(super) fn new() -> Self {
-        Self { slots: Vec::new(), driver: Arc::default() }
+        Self {
+            slots: Vec::new(),
+            driver: Arc::default(),
+        }
     }
 
     /// Whom to wake when a watched reader has something.
@@ -56,9 +59,18 @@ impl<R: SourceReader> Readers<R> {
 
     /// Makes a place for a reader that is being opened.
     pub(super) fn reserve(&mut self, key: SubKey, filters: Vec<String>) {
-        let bell = Bell { rung: AtomicBool::new(false), driver: Arc::clone(&self.driver) };
+        let bell = Bell {
+            rung: AtomicBool::new(false),
+            driver: Arc::clone(&self.driver),
+        };
         let bell = Arc::new(bell);
-        self.slots.push(Slot { key, filters, reader: None, watched: false, bell });
+        self.slots.push(Slot {
+            key,
+            filters,
+            reader: None,
+            watched: false,
+            bell,
+        });
     }
 
     pub(super) fn remove(&mut self, key: SubKey) {
@@ -89,7 +101,9 @@ impl<R: SourceReader> Readers<R> {
     /// The next watched reader that has something; it is not watched any more.
     pub(super) fn poll(&mut self) -> Option<SubKey> {
         for slot in &mut self.slots {
-            let Some(reader) = slot.reader.as_mut().filter(|_| slot.watched) else { continue };
+            let Some(reader) = slot.reader.as_mut().filter(|_| slot.watched) else {
+                continue;
+            };
             if !slot.bell.rung.swap(false, Ordering::Acquire) {
                 continue;
             }
@@ -107,7 +121,9 @@ impl<R: SourceReader> Readers<R> {
     pub(super) fn positions(&mut self) -> Vec<(SubKey, Position)> {
         let mut positions = Vec::new();
         for slot in self.slots.iter_mut().filter(|slot| slot.watched) {
-            let Some(reader) = slot.reader.as_mut() else { continue };
+            let Some(reader) = slot.reader.as_mut() else {
+                continue;
+            };
             let waker = waker(Arc::clone(&slot.bell));
             match reader.poll_ready(&mut Context::from_waker(&waker)) {
                 Poll::Ready(()) => ArcWake::wake_by_ref(&slot.bell),
@@ -119,7 +135,11 @@ impl<R: SourceReader> Readers<R> {
 
     /// All filters of the open readers.
     pub(super) fn filters(&self) -> Vec<String> {
-        let mut filters: Vec<_> = self.slots.iter().flat_map(|slot| slot.filters.clone()).collect();
+        let mut filters: Vec<_> = self
+            .slots
+            .iter()
+            .flat_map(|slot| slot.filters.clone())
+            .collect();
         filters.sort_unstable();
         filters.dedup();
         filters

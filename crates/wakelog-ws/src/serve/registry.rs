@@ -95,16 +95,31 @@ impl Connection {
 
     /// These two are figures for people; nothing is ordered by them.
     pub(super) fn show_progress(&self, reading_from: Option<u64>, acked: Option<u64>) {
-        self.reading_from.store(reading_from.unwrap_or(NONE), Ordering::Relaxed);
+        self.reading_from
+            .store(reading_from.unwrap_or(NONE), Ordering::Relaxed);
         self.acked.store(acked.unwrap_or(NONE), Ordering::Relaxed);
     }
 
     fn client(&self, end: u64) -> Option<Client> {
-        let Who { consumer, from, library, topics } = lock(&self.who).clone()?;
+        let Who {
+            consumer,
+            from,
+            library,
+            topics,
+        } = lock(&self.who).clone()?;
         let position = self.reading_from.load(Ordering::Relaxed).min(end);
         let acked = Some(self.acked.load(Ordering::Relaxed)).filter(|acked| *acked != NONE);
         let (connection, behind) = (self.id, end - position);
-        Some(Client { connection, consumer, from, library, topics, position, behind, acked })
+        Some(Client {
+            connection,
+            consumer,
+            from,
+            library,
+            topics,
+            position,
+            behind,
+            acked,
+        })
     }
 }
 
@@ -151,7 +166,10 @@ impl Registry {
     pub(super) fn remove(&self, connection: &Connection, consumer: Option<&str>) {
         if let Some(consumer) = consumer {
             let mut consumers = lock(&self.consumers);
-            if consumers.get(consumer).is_some_and(|c| c.connection.id == connection.id) {
+            if consumers
+                .get(consumer)
+                .is_some_and(|c| c.connection.id == connection.id)
+            {
                 consumers.remove(consumer);
             }
         }
@@ -168,8 +186,13 @@ impl Registry {
     ) -> Arc<tokio::sync::Mutex<()>> {
         let mut consumers = lock(&self.consumers);
         let older = consumers.remove(consumer);
-        let gate = older.as_ref().map_or_else(Default::default, |claim| Arc::clone(&claim.gate));
-        let claim = Claim { connection: Arc::clone(connection), gate: Arc::clone(&gate) };
+        let gate = older
+            .as_ref()
+            .map_or_else(Default::default, |claim| Arc::clone(&claim.gate));
+        let claim = Claim {
+            connection: Arc::clone(connection),
+            gate: Arc::clone(&gate),
+        };
         consumers.insert(consumer.to_owned(), claim);
         drop(consumers);
         if let Some(older) = older {

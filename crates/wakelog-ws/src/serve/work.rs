@@ -30,10 +30,13 @@ pub(super) enum Done<S: EventSource> {
 
 pub(super) fn admit<S: EventSource>(shared: Arc<Shared<S>>, hello: Hello) -> Work<S> {
     Box::pin(async move {
-        let Some(hook) = &shared.authorize else { return Done::Admitted(Ok(believe(hello))) };
-        let answer = hook.hello(&hello).await.map_err(|Denied(text)| {
-            Failure::new(ErrorCode::Unauthorized, text)
-        });
+        let Some(hook) = &shared.authorize else {
+            return Done::Admitted(Ok(believe(hello)));
+        };
+        let answer = hook
+            .hello(&hello)
+            .await
+            .map_err(|Denied(text)| Failure::new(ErrorCode::Unauthorized, text));
         // The hook's word is taken for who the client is, but not for what a name looks like.
         let checked = answer.and_then(|principal| match &principal.consumer {
             Some(name) => match check_consumer(name) {
@@ -79,8 +82,17 @@ pub(super) fn open_reader<S: EventSource>(
             }
         }
         filters.push(EVERYONE.to_owned());
-        let identities = principal.from.iter().chain(&principal.identities).cloned().collect();
-        let spec = ReaderSpec { filters, identities, place };
+        let identities = principal
+            .from
+            .iter()
+            .chain(&principal.identities)
+            .cloned()
+            .collect();
+        let spec = ReaderSpec {
+            filters,
+            identities,
+            place,
+        };
         Done::Opened(key, shared.source.open_reader(spec).await)
     })
 }
@@ -111,9 +123,22 @@ pub(super) fn append<S: EventSource>(
                 }
             }
         }
-        let Publish { id, topics, not_to, name, payload } = event;
+        let Publish {
+            id,
+            topics,
+            not_to,
+            name,
+            payload,
+        } = event;
         let from = principal.from.clone();
-        let event = Outgoing { topics, not_to, name, id: Some(id), from, payload };
+        let event = Outgoing {
+            topics,
+            not_to,
+            name,
+            id: Some(id),
+            from,
+            payload,
+        };
         Done::Appended(key, shared.source.append(event).await)
     })
 }

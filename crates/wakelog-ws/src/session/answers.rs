@@ -10,7 +10,8 @@ use super::request::{
 use super::subscription::Doing;
 use super::{Cursor, Session, Slot, State, error};
 use crate::protocol::{
-    CloseCode, CursorState, EncodedPage, ErrorCode, ServerMessage, Welcome, WelcomeCursor, WireError,
+    CloseCode, CursorState, EncodedPage, ErrorCode, ServerMessage, Welcome, WelcomeCursor,
+    WireError,
 };
 
 impl Session {
@@ -34,7 +35,9 @@ impl Session {
 
     /// Answers [`Request::LoadCursor`].
     pub fn handle_cursor(&mut self, now: Instant, answer: Result<LoadedCursor, Failure>) {
-        let State::LoadingCursor(admission) = &self.state else { return };
+        let State::LoadingCursor(admission) = &self.state else {
+            return;
+        };
         match answer {
             Ok(loaded) => {
                 let admission = admission.clone();
@@ -46,7 +49,9 @@ impl Session {
 
     /// Answers [`Request::OpenReader`].
     pub fn handle_opened(&mut self, key: SubKey, answer: Result<Opened, OpenFailure>) {
-        let Some(index) = self.subscriptions.iter().position(|sub| sub.key == key) else { return };
+        let Some(index) = self.subscriptions.iter().position(|sub| sub.key == key) else {
+            return;
+        };
         match answer {
             Ok(Opened { position, end }) => {
                 let sub = &mut self.subscriptions[index];
@@ -54,20 +59,40 @@ impl Session {
                 sub.at = Some(position);
                 sub.told = Some(position);
                 let (name, kept) = (sub.name.clone(), sub.kept_gap.take());
-                self.send(ServerMessage::Subscribed { sub: name.clone(), position, end });
+                self.send(ServerMessage::Subscribed {
+                    sub: name.clone(),
+                    position,
+                    end,
+                });
                 if let Some(gap) = kept {
-                    self.send(ServerMessage::Gap { sub: name, gap, position });
+                    self.send(ServerMessage::Gap {
+                        sub: name,
+                        gap,
+                        position,
+                    });
                 }
             }
             Err(failure) => {
                 let sub = self.subscriptions.remove(index).name;
                 match failure {
-                    OpenFailure::Reset { reason, earliest, end } => {
-                        self.send(ServerMessage::Reset { sub, reason, earliest, end });
+                    OpenFailure::Reset {
+                        reason,
+                        earliest,
+                        end,
+                    } => {
+                        self.send(ServerMessage::Reset {
+                            sub,
+                            reason,
+                            earliest,
+                            end,
+                        });
                     }
                     OpenFailure::Failed(Failure { code, message }) => {
                         let error = error(code, message, "subscribe");
-                        self.refuse(WireError { sub: Some(sub), ..error });
+                        self.refuse(WireError {
+                            sub: Some(sub),
+                            ..error
+                        });
                     }
                 }
             }
@@ -76,8 +101,17 @@ impl Session {
 
     /// Answers [`Request::ReadPage`].
     pub fn handle_read(&mut self, key: SubKey, answer: ReadAnswer) {
-        let Slot::Reading { key: reading, events, bytes } = self.slot else { return };
-        let Some(index) = self.subscriptions.iter().position(|sub| sub.key == key) else { return };
+        let Slot::Reading {
+            key: reading,
+            events,
+            bytes,
+        } = self.slot
+        else {
+            return;
+        };
+        let Some(index) = self.subscriptions.iter().position(|sub| sub.key == key) else {
+            return;
+        };
         if reading != key {
             return;
         }
@@ -86,7 +120,11 @@ impl Session {
         sub.doing = Doing::Ready;
         let name = sub.name.clone();
         match answer {
-            ReadAnswer::Page { page, position, more } => {
+            ReadAnswer::Page {
+                page,
+                position,
+                more,
+            } => {
                 let cut = page.events() >= events || page.bytes() >= u64::from(bytes);
                 // Of a page that was not cut, `more` means only that something came in meanwhile.
                 sub.live = !more || (sub.live && !cut);
@@ -107,11 +145,18 @@ impl Session {
                 sub.at = Some(position);
                 sub.told = sub.at;
                 self.slot = Slot::Queued;
-                self.send(ServerMessage::Gap { sub: name, gap, position });
+                self.send(ServerMessage::Gap {
+                    sub: name,
+                    gap,
+                    position,
+                });
             }
             ReadAnswer::Failed(Failure { code, message }) => {
                 self.drop_subscription(index);
-                self.refuse(WireError { sub: Some(name), ..error(code, message, "subscribe") });
+                self.refuse(WireError {
+                    sub: Some(name),
+                    ..error(code, message, "subscribe")
+                });
             }
         }
     }
@@ -137,13 +182,22 @@ impl Session {
 
     /// Answers [`Request::Append`]: the offset of the durable event and the position after it.
     pub fn handle_appended(&mut self, key: AppendKey, answer: Result<(u64, Position), Failure>) {
-        let Some(id) = self.appends.remove(&key) else { return };
+        let Some(id) = self.appends.remove(&key) else {
+            return;
+        };
         match answer {
             Ok((offset, position)) => {
-                self.send(ServerMessage::Published { id, offset, position });
+                self.send(ServerMessage::Published {
+                    id,
+                    offset,
+                    position,
+                });
             }
             Err(Failure { code, message }) => {
-                self.refuse(WireError { id: Some(id), ..error(code, message, "publish") });
+                self.refuse(WireError {
+                    id: Some(id),
+                    ..error(code, message, "publish")
+                });
             }
         }
         self.end_drain();
@@ -151,7 +205,9 @@ impl Session {
 
     /// Answers [`Request::StoreCursor`]: where the cursor stands, durably.
     pub fn handle_stored(&mut self, answer: Result<Position, Failure>) {
-        let Some(cursor) = &mut self.cursor else { return };
+        let Some(cursor) = &mut self.cursor else {
+            return;
+        };
         cursor.storing = false;
         match answer {
             Ok(position) => {
@@ -173,9 +229,17 @@ impl Session {
     }
 
     fn welcome(&mut self, now: Instant, admission: Admission, loaded: Option<LoadedCursor>) {
-        let Admission { from, consumer, end } = admission;
+        let Admission {
+            from,
+            consumer,
+            end,
+        } = admission;
         let cursor = loaded.as_ref().map(|cursor| WelcomeCursor {
-            state: if cursor.new { CursorState::New } else { CursorState::Resumed },
+            state: if cursor.new {
+                CursorState::New
+            } else {
+                CursorState::Resumed
+            },
             position: cursor.position,
         });
         self.cursor = loaded.map(|LoadedCursor { position, gap, .. }| Cursor {
@@ -221,6 +285,11 @@ impl Session {
         subscription.at = Some(position);
         subscription.told = subscription.at;
         self.slot = Slot::Queued;
-        self.send(ServerMessage::Events { sub, page, position, live });
+        self.send(ServerMessage::Events {
+            sub,
+            page,
+            position,
+            live,
+        });
     }
 }

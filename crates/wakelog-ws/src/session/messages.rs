@@ -8,8 +8,8 @@ use super::request::{AppendKey, Place, Request, SubKey};
 use super::subscription::{Doing, Subscription};
 use super::{Session, State, error};
 use crate::protocol::{
-    ClientMessage, CloseCode, DecodeError, ErrorCode, Grant, Hello, Publish, ServerMessage, StartAt,
-    Subscribe, WireError, decode,
+    ClientMessage, CloseCode, DecodeError, ErrorCode, Grant, Hello, Publish, ServerMessage,
+    StartAt, Subscribe, WireError, decode,
 };
 
 impl Session {
@@ -25,8 +25,21 @@ impl Session {
         }
         match decode(text) {
             Ok(message) => self.handle_message(message),
-            Err(DecodeError { code, message, re, sub, id }) => {
-                self.refuse(WireError { code, message, re, sub, id, after_ms: None });
+            Err(DecodeError {
+                code,
+                message,
+                re,
+                sub,
+                id,
+            }) => {
+                self.refuse(WireError {
+                    code,
+                    message,
+                    re,
+                    sub,
+                    id,
+                    after_ms: None,
+                });
             }
         }
     }
@@ -63,21 +76,35 @@ impl Session {
     }
 
     fn handle_subscribe(&mut self, subscribe: Subscribe) {
-        let Subscribe { sub: name, filters, start, credit } = subscribe;
+        let Subscribe {
+            sub: name,
+            filters,
+            start,
+            credit,
+        } = subscribe;
         let limits = self.config.limits;
         let refusal = if self.subscriptions.iter().any(|open| open.name == name) {
             Some((ErrorCode::SubInUse, "the name is open on this connection"))
         } else if self.subscriptions.len() >= limits.subscriptions {
-            Some((ErrorCode::TooManySubs, "no more subscriptions on this connection"))
+            Some((
+                ErrorCode::TooManySubs,
+                "no more subscriptions on this connection",
+            ))
         } else if filters.len() > limits.filters {
             Some((ErrorCode::BadMessage, "too many filters"))
         } else if start == StartAt::Cursor && self.cursor.is_none() {
-            Some((ErrorCode::NoCursor, "give a start or a position: there is no consumer"))
+            Some((
+                ErrorCode::NoCursor,
+                "give a start or a position: there is no consumer",
+            ))
         } else {
             None
         };
         if let Some((code, text)) = refusal {
-            self.refuse(WireError { sub: Some(name), ..error(code, text, "subscribe") });
+            self.refuse(WireError {
+                sub: Some(name),
+                ..error(code, text, "subscribe")
+            });
             return;
         }
         let key = SubKey(self.fresh_key());
@@ -95,7 +122,11 @@ impl Session {
             (StartAt::Position(position), _) => Place::Position(position),
         };
         self.subscriptions.push(sub);
-        self.requests.push_back(Request::OpenReader { key, filters, place });
+        self.requests.push_back(Request::OpenReader {
+            key,
+            filters,
+            place,
+        });
     }
 
     fn handle_credit(&mut self, name: &str, grant: Grant) {
@@ -113,13 +144,19 @@ impl Session {
         };
         let sub = self.drop_subscription(index);
         if let Some(position) = sub.at {
-            self.send(ServerMessage::Unsubscribed { sub: name, position });
+            self.send(ServerMessage::Unsubscribed {
+                sub: name,
+                position,
+            });
         }
     }
 
     fn no_such_sub(&mut self, name: String, re: &'static str) {
         let text = "no subscription of that name is open";
-        self.refuse(WireError { sub: Some(name), ..error(ErrorCode::NoSuchSub, text, re) });
+        self.refuse(WireError {
+            sub: Some(name),
+            ..error(ErrorCode::NoSuchSub, text, re)
+        });
     }
 
     /// Removes a subscription and tells the driver to drop its reader.
@@ -128,7 +165,8 @@ impl Session {
         if matches!(self.slot, super::Slot::Reading { key, .. } if key == sub.key) {
             self.slot = super::Slot::Free;
         }
-        self.requests.push_back(Request::CloseReader { key: sub.key });
+        self.requests
+            .push_back(Request::CloseReader { key: sub.key });
         sub
     }
 
@@ -148,9 +186,8 @@ impl Session {
             self.send(ServerMessage::AckOk { position });
             return;
         }
-        let lower = |wanted: &Position| {
-            same_course(wanted, &position) && position.offset <= wanted.offset
-        };
+        let lower =
+            |wanted: &Position| same_course(wanted, &position) && position.offset <= wanted.offset;
         if !cursor.wanted.as_ref().is_some_and(lower) {
             cursor.wanted = Some(position);
         }
@@ -159,7 +196,9 @@ impl Session {
 
     /// Starts the next store of the cursor, if there is something to store and none is under way.
     pub(super) fn store_cursor(&mut self) {
-        let Some(cursor) = &mut self.cursor else { return };
+        let Some(cursor) = &mut self.cursor else {
+            return;
+        };
         if cursor.storing {
             return;
         }

@@ -54,10 +54,16 @@ impl Default for SessionConfig {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
-            reconnect: Reconnect { min_ms: 500, max_ms: 30_000 },
+            reconnect: Reconnect {
+                min_ms: 500,
+                max_ms: 30_000,
+            },
             heartbeat: Duration::from_secs(20),
             hello_deadline: Duration::from_secs(5),
-            page: Grant { events: 512, bytes: 48 << 10 },
+            page: Grant {
+                events: 512,
+                bytes: 48 << 10,
+            },
         }
     }
 }
@@ -98,7 +104,11 @@ enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Slot {
     Free,
-    Reading { key: SubKey, events: u32, bytes: u32 },
+    Reading {
+        key: SubKey,
+        events: u32,
+        bytes: u32,
+    },
     /// The page waits in `transmits`.
     Queued,
 }
@@ -143,7 +153,10 @@ impl Session {
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         let transmit = self.transmits.pop_front()?;
         let paged = |message: &ServerMessage| {
-            matches!(message, ServerMessage::Events { .. } | ServerMessage::Gap { .. })
+            matches!(
+                message,
+                ServerMessage::Events { .. } | ServerMessage::Gap { .. }
+            )
         };
         if let Transmit::Message(message) = &transmit {
             if self.slot == Slot::Queued && paged(message) {
@@ -159,7 +172,11 @@ impl Session {
     /// Whether the driver should take the next message from the client.
     #[must_use]
     pub fn wants_input(&self) -> bool {
-        let opening = || self.subscriptions.iter().any(|sub| sub.doing == Doing::Opening);
+        let opening = || {
+            self.subscriptions
+                .iter()
+                .any(|sub| sub.doing == Doing::Opening)
+        };
         match self.state {
             State::AwaitHello(_) => true,
             State::Open => {
@@ -187,7 +204,10 @@ impl Session {
     /// up.
     #[must_use]
     pub fn reading_from(&self) -> Option<u64> {
-        let behind = self.subscriptions.iter().filter(|sub| sub.doing != Doing::Waiting);
+        let behind = self
+            .subscriptions
+            .iter()
+            .filter(|sub| sub.doing != Doing::Waiting);
         behind.filter_map(|sub| Some(sub.at?.offset)).min()
     }
 
@@ -234,12 +254,18 @@ impl Session {
             if sub.doing != Doing::Ready {
                 continue;
             }
-            let Some(allowance) = sub.allowance(self.config.page) else { continue };
+            let Some(allowance) = sub.allowance(self.config.page) else {
+                continue;
+            };
             sub.doing = Doing::Reading;
             let (key, events, bytes) = (sub.key, allowance.events, allowance.bytes);
             self.slot = Slot::Reading { key, events, bytes };
             self.turn = index + 1;
-            return Some(Request::ReadPage { key, max_events: events, max_bytes: bytes });
+            return Some(Request::ReadPage {
+                key,
+                max_events: events,
+                max_bytes: bytes,
+            });
         }
         None
     }
@@ -269,5 +295,12 @@ impl Session {
 /// An error about a message, without the names that some messages have.
 fn error(code: ErrorCode, message: impl Into<String>, re: &'static str) -> WireError {
     let after_ms = code.retry().then_some(1_000);
-    WireError { code, message: message.into(), re: Some(re), sub: None, id: None, after_ms }
+    WireError {
+        code,
+        message: message.into(),
+        re: Some(re),
+        sub: None,
+        id: None,
+        after_ms,
+    }
 }

@@ -2,7 +2,9 @@
 
 use wakelog::{Gap, Position};
 
-use crate::protocol::{CloseCode, EncodedPage, ErrorCode, Hello, Publish, ResetReason, ServerMessage};
+use crate::protocol::{
+    CloseCode, EncodedPage, ErrorCode, Hello, Publish, ResetReason, ServerMessage,
+};
 
 /// Names one subscription of a connection for as long as the connection lives; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -173,7 +175,10 @@ impl Failure {
     /// A failure with a text for people.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self {
+            code,
+            message: message.into(),
+        }
     }
 }
 

@@ -80,8 +80,12 @@ impl Subscription {
         if self.events == 0 || self.bytes <= 0 {
             return None;
         }
-        let events = u32::try_from(self.events).unwrap_or(u32::MAX).min(page.events);
-        let bytes = u32::try_from(self.bytes).unwrap_or(u32::MAX).min(page.bytes);
+        let events = u32::try_from(self.events)
+            .unwrap_or(u32::MAX)
+            .min(page.events);
+        let bytes = u32::try_from(self.bytes)
+            .unwrap_or(u32::MAX)
+            .min(page.bytes);
         Some(Allowance { events, bytes })
     }
 

@@ -55,11 +55,7 @@ pub trait SourceReader: Send + 'static {
     fn position(&mut self) -> Position;
 
     /// Reads one page of about so many bytes and at most so many events, at least one of each.
-    fn read(
-        &mut self,
-        max_events: u32,
-        max_bytes: u32,
-    ) -> impl Future<Output = ReadAnswer> + Send;
+    fn read(&mut self, max_events: u32, max_bytes: u32) -> impl Future<Output = ReadAnswer> + Send;
 
     /// Ready when reading again may find something: an event, a gap, or the end of the log's life.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()>;
@@ -112,7 +108,14 @@ impl Outgoing {
     #[must_use]
     pub fn to(topic: impl Into<String>, payload: Payload) -> Self {
         let topics = vec![topic.into()];
-        Self { topics, not_to: Vec::new(), name: None, id: None, from: None, payload }
+        Self {
+            topics,
+            not_to: Vec::new(),
+            name: None,
+            id: None,
+            from: None,
+            payload,
+        }
     }
 
     /// An event to every session of every hub on the log.

@@ -24,14 +24,35 @@ async fn refused_messages_are_named_and_the_session_goes_on() {
     let beyond = welcome["end"].as_str().unwrap().replace(".0", ".99");
     let other_log = format!("{}.1-00000001.0", "0".repeat(32));
     let cases = [
-        (json!({"type": "publish", "id": "i", "topics": ["a..b"]}), "bad_topic"),
-        (json!({"type": "publish", "id": "i", "topics": ["$all"]}), "bad_topic"),
-        (json!({"type": "publish", "id": "i", "topics": []}), "bad_message"),
+        (
+            json!({"type": "publish", "id": "i", "topics": ["a..b"]}),
+            "bad_topic",
+        ),
+        (
+            json!({"type": "publish", "id": "i", "topics": ["$all"]}),
+            "bad_topic",
+        ),
+        (
+            json!({"type": "publish", "id": "i", "topics": []}),
+            "bad_message",
+        ),
         (json!({"type": "publish", "id": "i"}), "bad_message"),
-        (json!({"type": "subscribe", "sub": "s", "filters": ["a.>.b"]}), "bad_filter"),
-        (json!({"type": "subscribe", "sub": "s", "filters": ["$all"]}), "bad_filter"),
-        (json!({"type": "subscribe", "sub": "s", "filters": ["a"], "start": 7}), "bad_position"),
-        (json!({"type": "subscribe", "sub": "s", "filters": ["a"], "position": "x"}), "bad_position"),
+        (
+            json!({"type": "subscribe", "sub": "s", "filters": ["a.>.b"]}),
+            "bad_filter",
+        ),
+        (
+            json!({"type": "subscribe", "sub": "s", "filters": ["$all"]}),
+            "bad_filter",
+        ),
+        (
+            json!({"type": "subscribe", "sub": "s", "filters": ["a"], "start": 7}),
+            "bad_position",
+        ),
+        (
+            json!({"type": "subscribe", "sub": "s", "filters": ["a"], "position": "x"}),
+            "bad_position",
+        ),
         (json!({"type": "unsubscribe", "sub": "s"}), "no_such_sub"),
         (json!({"type": "ack", "position": "0"}), "bad_position"),
         (json!({"type": "ack", "position": beyond}), "ack_refused"),
@@ -41,7 +62,11 @@ async fn refused_messages_are_named_and_the_session_goes_on() {
     for (message, code) in cases {
         client.say(message.clone()).await;
         let error = client.hear("error").await;
-        assert_eq!((&error["code"], &error["retry"]), (&json!(code), &json!(false)), "{message}");
+        assert_eq!(
+            (&error["code"], &error["retry"]),
+            (&json!(code), &json!(false)),
+            "{message}"
+        );
         assert_eq!(error.get("id"), message.get("id"), "{message}");
         assert_eq!(error.get("sub"), message.get("sub"), "{message}");
     }
@@ -57,9 +82,15 @@ async fn broken_clients_are_closed_with_a_code_and_others_stay() {
         (vec![Message::text("no json")], 4400),
         (vec![Message::text(r#"{"type":"heartbeat"}"#)], 4400),
         (vec![hello(), hello()], 4400),
-        (vec![Message::text(r#"{"type":"hello","consumer":"../x"}"#)], 4400),
+        (
+            vec![Message::text(r#"{"type":"hello","consumer":"../x"}"#)],
+            4400,
+        ),
         (vec![hello(), Message::binary(vec![1, 2, 3])], 1003),
-        (vec![hello(), Message::text("x".repeat((64 << 10) + 1))], 1009),
+        (
+            vec![hello(), Message::text("x".repeat((64 << 10) + 1))],
+            1009,
+        ),
         (vec![hello(), Message::text("x".repeat(128 << 10))], 1009),
         (vec![hello(), Message::text("x".repeat(1 << 20))], 1009),
     ];
@@ -97,7 +128,9 @@ async fn broken_frames_close_with_1002() {
         &continuation_of_nothing,
     ] {
         let mut client = server.connect().await;
-        within(client.socket.get_mut().write_all(frame)).await.unwrap();
+        within(client.socket.get_mut().write_all(frame))
+            .await
+            .unwrap();
         let code = client.close_code().await;
         assert!(matches!(code, Some(1002 | 1007)), "{frame:?}: {code:?}");
     }
@@ -112,7 +145,10 @@ async fn an_upgrade_without_the_subprotocol_is_refused() {
         assert_eq!(refused, Err(400), "{subprotocol:?}");
     }
     let mut plain = TcpStream::connect(server.address).await.unwrap();
-    plain.write_all(b"GET /wakelog HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    plain
+        .write_all(b"GET /wakelog HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await
+        .unwrap();
     let mut answer = String::new();
     within(plain.read_to_string(&mut answer)).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
@@ -121,6 +157,9 @@ async fn an_upgrade_without_the_subprotocol_is_refused() {
 #[test]
 fn a_log_that_nobody_syncs_is_refused() {
     let dir = tempdir().unwrap();
-    let log = Options::new().sync(SyncPolicy::Manual).open(dir.path()).unwrap();
+    let log = Options::new()
+        .sync(SyncPolicy::Manual)
+        .open(dir.path())
+        .unwrap();
     assert!(matches!(Hub::new(log), Err(SourceError::ManualSync)));
 }

@@ -14,7 +14,8 @@ use wakelog::Position;
 use wakelog_ws::protocol::ErrorCode;
 use wakelog_ws::session::{Failure, OpenFailure, ReadAnswer};
 use wakelog_ws::{
-    EventSource, Hub, HubBuilder, LogCursor, LogReader, LogSource, Outgoing, ReaderSpec, SourceReader,
+    EventSource, Hub, HubBuilder, LogCursor, LogReader, LogSource, Outgoing, ReaderSpec,
+    SourceReader,
 };
 
 use crate::kit::{Client, Server, copy, fill, log_at, offsets};
@@ -66,8 +67,13 @@ async fn read_until_cut(address: SocketAddr, position: &mut Option<Value>) -> Ve
         None => json!({"start": "earliest"}),
     };
     let mut subscribe = json!({"type": "subscribe", "sub": "s", "filters": ["a"]});
-    subscribe.as_object_mut().unwrap().extend(start.as_object().unwrap().clone());
-    client.say(json!({"type": "hello", "consumer": "alice"})).await;
+    subscribe
+        .as_object_mut()
+        .unwrap()
+        .extend(start.as_object().unwrap().clone());
+    client
+        .say(json!({"type": "hello", "consumer": "alice"}))
+        .await;
     client.say(subscribe).await;
     while let Some(message) = client.next().await {
         match message["type"].as_str().unwrap() {
@@ -75,7 +81,10 @@ async fn read_until_cut(address: SocketAddr, position: &mut Option<Value>) -> Ve
             "events" => {
                 for event in message["events"].as_array().unwrap() {
                     let next = event["offset"].as_u64().unwrap() + 1;
-                    *position = Some(json!(format!("{}{next}", message["stem"].as_str().unwrap())));
+                    *position = Some(json!(format!(
+                        "{}{next}",
+                        message["stem"].as_str().unwrap()
+                    )));
                     events.push(event.clone());
                 }
                 *position = Some(message["position"].clone());
@@ -99,7 +108,9 @@ async fn cuts_at_any_byte_lose_and_repeat_nothing() {
     let proxy = cutting_proxy(server.address, Arc::clone(&cut_after)).await;
     let (mut position, mut events, mut random, mut cuts) = (None, Vec::new(), 0x5eed_u64, 0);
     while events.len() < 20_000 {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         cut_after.store((random >> 33) % 150_000, Ordering::Relaxed);
         events.extend(read_until_cut(proxy, &mut position).await);
         cuts += 1;
@@ -128,7 +139,9 @@ async fn a_restart_that_lost_nothing_costs_nothing() {
     let server = Server::start(Hub::new(again).unwrap()).await;
     let (mut client, welcome) = server.welcome(Some("alice")).await;
     assert_eq!(welcome["cursor"]["state"], "resumed");
-    client.subscribe(&["a"], json!({"position": position})).await;
+    client
+        .subscribe(&["a"], json!({"position": position}))
+        .await;
     assert_eq!(offsets(&client.take(2).await), [2, 3]);
     client.say(json!({"type": "unsubscribe", "sub": "s"})).await;
     client.hear("unsubscribed").await;
@@ -149,7 +162,9 @@ async fn a_lost_tail_is_told_as_diverged_until_it_is_acked() {
     let (mut client, welcome) = server.welcome(Some("alice")).await;
     let position = welcome["end"].clone();
     assert!(position.as_str().unwrap().ends_with(".15"));
-    client.say(json!({"type": "ack", "position": position})).await;
+    client
+        .say(json!({"type": "ack", "position": position}))
+        .await;
     client.hear("ack_ok").await;
     drop(client);
     server.stop().await;
@@ -159,19 +174,33 @@ async fn a_lost_tail_is_told_as_diverged_until_it_is_acked() {
         std::fs::copy(dir.path().join(name), backup.path().join(name)).unwrap();
     }
     let server = Server::start(Hub::new(log_at(backup.path())).unwrap()).await;
-    server.hub.emit(Outgoing::to("a", wakelog_ws::Payload::text("other"))).await.unwrap();
+    server
+        .hub
+        .emit(Outgoing::to("a", wakelog_ws::Payload::text("other")))
+        .await
+        .unwrap();
     let (mut client, welcome) = server.welcome(Some("alice")).await;
     let gap = json!(["diverged", 10, 15]);
     let said = |message: &Value| json!([message["reason"], message["from"], message["to"]]);
-    client.subscribe(&["a"], json!({"position": position})).await;
+    client
+        .subscribe(&["a"], json!({"position": position}))
+        .await;
     let message = client.hear("gap").await;
     assert_eq!(said(&message), gap);
     assert!(message["position"].as_str().unwrap().ends_with(".10"));
     let events = client.take(1).await;
-    assert_eq!((offsets(&events), &events[0]["text"]), (vec![10], &json!("other")));
+    assert_eq!(
+        (offsets(&events), &events[0]["text"]),
+        (vec![10], &json!("other"))
+    );
 
     // From the cursor the same gap comes on each connection, until it is acknowledged.
-    assert!(welcome["cursor"]["position"].as_str().unwrap().ends_with(".10"));
+    assert!(
+        welcome["cursor"]["position"]
+            .as_str()
+            .unwrap()
+            .ends_with(".10")
+    );
     for _ in 0..2 {
         let (mut client, _) = server.welcome(Some("alice")).await;
         client.subscribe(&["a"], json!({})).await;
@@ -179,7 +208,9 @@ async fn a_lost_tail_is_told_as_diverged_until_it_is_acked() {
         assert_eq!(offsets(&client.take(1).await), [10]);
     }
     let (mut client, _) = server.welcome(Some("alice")).await;
-    client.say(json!({"type": "ack", "position": message["position"]})).await;
+    client
+        .say(json!({"type": "ack", "position": message["position"]}))
+        .await;
     assert_eq!(client.hear("ack_ok").await["position"], message["position"]);
     let (mut client, _) = server.welcome(Some("alice")).await;
     client.subscribe(&["a"], json!({})).await;
@@ -196,18 +227,26 @@ async fn a_position_of_another_log_is_a_reset() {
     let end = welcome["end"].as_str().unwrap();
     let foreign = log_at(other.path()).position();
     let here: Position = end.parse().unwrap();
-    let future = Position { epoch: foreign.epoch, ..here };
+    let future = Position {
+        epoch: foreign.epoch,
+        ..here
+    };
     for (position, reason) in [(foreign, "log"), (future, "epoch")] {
         let position = position.to_string();
         client
             .say(json!({"type": "subscribe", "sub": "s", "filters": ["a"], "position": position}))
             .await;
         let reset = client.hear("reset").await;
-        assert_eq!((&reset["reason"], &reset["end"]), (&json!(reason), &json!(end)));
+        assert_eq!(
+            (&reset["reason"], &reset["end"]),
+            (&json!(reason), &json!(end))
+        );
         assert!(reset["earliest"].as_str().unwrap().ends_with(".0"));
     }
     let reset_to = end.replace(".5", ".0");
-    client.subscribe(&["a"], json!({"position": reset_to})).await;
+    client
+        .subscribe(&["a"], json!({"position": reset_to}))
+        .await;
     assert_eq!(client.take(5).await.len(), 5);
 }
 
@@ -216,7 +255,10 @@ fn damage(dir: &Path, needle: &[u8]) {
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         let mut bytes = std::fs::read(&path).unwrap();
-        if let Some(at) = bytes.windows(needle.len()).position(|window| window == needle) {
+        if let Some(at) = bytes
+            .windows(needle.len())
+            .position(|window| window == needle)
+        {
             bytes[at] ^= 1;
             std::fs::write(&path, bytes).unwrap();
             return;
@@ -239,7 +281,10 @@ async fn a_damaged_range_is_told_in_its_place() {
     let before = client.hear("events").await;
     assert_eq!(before["events"].as_array().unwrap().len(), 4);
     let gap = client.hear("gap").await;
-    assert_eq!(json!([gap["reason"], gap["from"], gap["to"]]), json!(["corrupt", 4, 5]));
+    assert_eq!(
+        json!([gap["reason"], gap["from"], gap["to"]]),
+        json!(["corrupt", 4, 5])
+    );
     assert!(gap["position"].as_str().unwrap().ends_with(".5"));
     assert_eq!(offsets(&client.take(5).await), [5, 6, 7, 8, 9]);
 }
@@ -257,7 +302,11 @@ struct MoodyReader {
 
 fn mood(broken: &AtomicBool) -> Result<(), Failure> {
     let failure = || Failure::new(ErrorCode::Unavailable, "the disk is full");
-    if broken.load(Ordering::Relaxed) { Err(failure()) } else { Ok(()) }
+    if broken.load(Ordering::Relaxed) {
+        Err(failure())
+    } else {
+        Ok(())
+    }
 }
 
 impl EventSource for Moody {
@@ -270,7 +319,10 @@ impl EventSource for Moody {
 
     async fn open_reader(&self, spec: ReaderSpec) -> Result<MoodyReader, OpenFailure> {
         let broken = Arc::clone(&self.broken);
-        Ok(MoodyReader { reader: self.log.open_reader(spec).await?, broken })
+        Ok(MoodyReader {
+            reader: self.log.open_reader(spec).await?,
+            broken,
+        })
     }
 
     async fn open_cursor(&self, consumer: String) -> Result<LogCursor, Failure> {
@@ -310,23 +362,39 @@ async fn a_log_that_fails_for_a_while_costs_a_retry() {
     let dir = tempdir().unwrap();
     let log = log_at(dir.path());
     let broken = Arc::new(AtomicBool::new(false));
-    let source = Moody { log: LogSource::new(log.clone()).unwrap(), broken: Arc::clone(&broken) };
+    let source = Moody {
+        log: LogSource::new(log.clone()).unwrap(),
+        broken: Arc::clone(&broken),
+    };
     let server = Server::start(HubBuilder::over(source).build()).await;
     let (mut client, _) = server.welcome(None).await;
     client.subscribe(&["a"], json!({"start": "latest"})).await;
     client.take(0).await;
     broken.store(true, Ordering::Relaxed);
-    client.say(json!({"type": "publish", "id": "1", "topics": ["a"], "text": "x"})).await;
+    client
+        .say(json!({"type": "publish", "id": "1", "topics": ["a"], "text": "x"}))
+        .await;
     let error = client.hear("error").await;
-    assert_eq!((&error["code"], &error["retry"]), (&json!("unavailable"), &json!(true)));
+    assert_eq!(
+        (&error["code"], &error["retry"]),
+        (&json!("unavailable"), &json!(true))
+    );
     assert!(error["after_ms"].as_u64().is_some() && error["id"] == "1");
     fill(&log, "a", 0..1);
     let error = client.hear("error").await;
-    assert_eq!((&error["re"], &error["sub"]), (&json!("subscribe"), &json!("s")));
-    let emitted = server.hub.emit(Outgoing::to("a", wakelog_ws::Payload::text("y"))).await;
+    assert_eq!(
+        (&error["re"], &error["sub"]),
+        (&json!("subscribe"), &json!("s"))
+    );
+    let emitted = server
+        .hub
+        .emit(Outgoing::to("a", wakelog_ws::Payload::text("y")))
+        .await;
     assert!(emitted.unwrap_err().is_temporary());
     let mut refused = server.connect().await;
-    refused.say(json!({"type": "hello", "consumer": "alice"})).await;
+    refused
+        .say(json!({"type": "hello", "consumer": "alice"}))
+        .await;
     assert_eq!(refused.close_code().await, Some(1011));
 
     broken.store(false, Ordering::Relaxed);
@@ -345,6 +413,9 @@ async fn a_closed_log_is_told_once_and_costs_no_time() {
     client.take(0).await;
     log.close().unwrap();
     let error = client.hear("error").await;
-    assert_eq!((&error["code"], &error["re"]), (&json!("unavailable"), &json!("subscribe")));
+    assert_eq!(
+        (&error["code"], &error["re"]),
+        (&json!("unavailable"), &json!("subscribe"))
+    );
     client.hear_nothing().await;
 }

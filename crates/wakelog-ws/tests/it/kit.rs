@@ -17,30 +17,36 @@ use wakelog::{Log, Options, SyncPolicy};
 use wakelog_ws::{EventSource, Hub, LogSource};
 
 /// Longer than anything that works takes.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long a test watches for something that must not come.
-pub const SHORTLY: Duration = Duration::from_millis(150);
+pub(crate) const SHORTLY: Duration = Duration::from_millis(150);
 
 /// A log that syncs fast.
-pub fn log_at(path: &Path) -> Log {
-    Options::new().sync(SyncPolicy::Every(Duration::from_millis(1))).open(path).unwrap()
+pub(crate) fn log_at(path: &Path) -> Log {
+    Options::new()
+        .sync(SyncPolicy::Every(Duration::from_millis(1)))
+        .open(path)
+        .unwrap()
 }
 
 /// A log that syncs the first event at once and then not again for the length of any test.
-pub fn slow_log_at(path: &Path) -> Log {
-    Options::new().sync(SyncPolicy::Every(Duration::from_secs(60))).open(path).unwrap()
+pub(crate) fn slow_log_at(path: &Path) -> Log {
+    Options::new()
+        .sync(SyncPolicy::Every(Duration::from_secs(60)))
+        .open(path)
+        .unwrap()
 }
 
 /// A server; gone when dropped, with its listener. Its connections live on.
-pub struct Server<S: EventSource = LogSource> {
-    pub hub: Hub<S>,
-    pub address: SocketAddr,
+pub(crate) struct Server<S: EventSource = LogSource> {
+    pub(crate) hub: Hub<S>,
+    pub(crate) address: SocketAddr,
     task: JoinHandle<()>,
 }
 
 impl<S: EventSource> Server<S> {
-    pub async fn start(hub: Hub<S>) -> Self {
+    pub(crate) async fn start(hub: Hub<S>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = hub.axum_router();
@@ -48,20 +54,22 @@ impl<S: EventSource> Server<S> {
         Self { hub, address, task }
     }
 
-    pub async fn connect(&self) -> Client {
+    pub(crate) async fn connect(&self) -> Client {
         Client::connect(self.address).await
     }
 
     /// A client that has been welcomed, with the welcome.
-    pub async fn welcome(&self, consumer: Option<&str>) -> (Client, Value) {
+    pub(crate) async fn welcome(&self, consumer: Option<&str>) -> (Client, Value) {
         let mut client = self.connect().await;
-        client.say(json!({"type": "hello", "consumer": consumer})).await;
+        client
+            .say(json!({"type": "hello", "consumer": consumer}))
+            .await;
         let welcome = client.hear("welcome").await;
         (client, welcome)
     }
 
     /// Ends the connections in order and stops.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         within(self.hub.drain(Duration::ZERO..=Duration::ZERO)).await;
         self.task.abort();
     }
@@ -73,27 +81,31 @@ impl<S: EventSource> Drop for Server<S> {
     }
 }
 
-pub async fn within<T>(work: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
     timeout(PATIENCE, work).await.expect("it takes too long")
 }
 
 /// A client of the protocol.
-pub struct Client {
-    pub socket: WebSocketStream<TcpStream>,
+pub(crate) struct Client {
+    pub(crate) socket: WebSocketStream<TcpStream>,
 }
 
 impl Client {
-    pub async fn connect(address: SocketAddr) -> Self {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = within(TcpStream::connect(address)).await.unwrap();
-        Self::upgrade(stream, Some("wakelog.v1.json")).await.unwrap()
+        Self::upgrade(stream, Some("wakelog.v1.json"))
+            .await
+            .unwrap()
     }
 
     /// Upgrades a connection; the error is the HTTP status of the refusal, 0 for none.
-    pub async fn upgrade(stream: TcpStream, subprotocol: Option<&str>) -> Result<Self, u16> {
+    pub(crate) async fn upgrade(stream: TcpStream, subprotocol: Option<&str>) -> Result<Self, u16> {
         use tokio_tungstenite::tungstenite::Error;
         let mut request = "ws://127.0.0.1/wakelog".into_client_request().unwrap();
         if let Some(subprotocol) = subprotocol {
-            request.headers_mut().insert("sec-websocket-protocol", subprotocol.parse().unwrap());
+            request
+                .headers_mut()
+                .insert("sec-websocket-protocol", subprotocol.parse().unwrap());
         }
         match within(tokio_tungstenite::client_async(request, stream)).await {
             Ok((socket, response)) => {
@@ -106,16 +118,16 @@ impl Client {
         }
     }
 
-    pub async fn say(&mut self, message: Value) {
+    pub(crate) async fn say(&mut self, message: Value) {
         self.say_raw(Message::text(message.to_string())).await;
     }
 
-    pub async fn say_raw(&mut self, message: Message) {
+    pub(crate) async fn say_raw(&mut self, message: Message) {
         within(self.socket.send(message)).await.unwrap();
     }
 
     /// The next message, or none if the connection ends.
-    pub async fn next(&mut self) -> Option<Value> {
+    pub(crate) async fn next(&mut self) -> Option<Value> {
         loop {
             match within(self.socket.next()).await? {
                 Ok(Message::Text(text)) => return Some(serde_json::from_str(&text).unwrap()),
@@ -126,9 +138,12 @@ impl Client {
     }
 
     /// The next message, which is of this type. Heartbeats are passed over.
-    pub async fn hear(&mut self, kind: &str) -> Value {
+    pub(crate) async fn hear(&mut self, kind: &str) -> Value {
         loop {
-            let message = self.next().await.unwrap_or_else(|| panic!("closed before {kind}"));
+            let message = self
+                .next()
+                .await
+                .unwrap_or_else(|| panic!("closed before {kind}"));
             if message["type"] == kind {
                 return message;
             }
@@ -137,9 +152,12 @@ impl Client {
     }
 
     /// The next message of this type; others are passed over.
-    pub async fn find(&mut self, kind: &str) -> Value {
+    pub(crate) async fn find(&mut self, kind: &str) -> Value {
         loop {
-            let message = self.next().await.unwrap_or_else(|| panic!("closed before {kind}"));
+            let message = self
+                .next()
+                .await
+                .unwrap_or_else(|| panic!("closed before {kind}"));
             if message["type"] == kind {
                 return message;
             }
@@ -147,14 +165,14 @@ impl Client {
     }
 
     /// Nothing comes for a while.
-    pub async fn hear_nothing(&mut self) {
+    pub(crate) async fn hear_nothing(&mut self) {
         if let Ok(Some(message)) = timeout(SHORTLY, self.socket.next()).await {
             panic!("unexpected: {message:?}");
         }
     }
 
     /// The code with which the server closes; messages before it are passed over.
-    pub async fn close_code(&mut self) -> Option<u16> {
+    pub(crate) async fn close_code(&mut self) -> Option<u16> {
         loop {
             match within(self.socket.next()).await {
                 Some(Ok(Message::Close(Some(frame)))) => return Some(frame.code.into()),
@@ -165,16 +183,19 @@ impl Client {
     }
 
     /// Subscribes under the name `s` and returns the answer.
-    pub async fn subscribe(&mut self, filters: &[&str], rest: Value) -> Value {
+    pub(crate) async fn subscribe(&mut self, filters: &[&str], rest: Value) -> Value {
         let mut message = json!({"type": "subscribe", "sub": "s", "filters": filters});
-        message.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        message
+            .as_object_mut()
+            .unwrap()
+            .extend(rest.as_object().unwrap().clone());
         self.say(message).await;
         self.hear("subscribed").await
     }
 
     /// Reads pages, and pays them back, until the subscription is live and `count` events came.
     /// Returns them.
-    pub async fn take(&mut self, count: usize) -> Vec<Value> {
+    pub(crate) async fn take(&mut self, count: usize) -> Vec<Value> {
         let mut events = Vec::new();
         loop {
             let page = self.hear("events").await;
@@ -196,20 +217,24 @@ impl Client {
         }
     }
 
-    pub async fn publish(&mut self, id: &str, topic: &str, text: &str) -> Value {
-        self.say(json!({"type": "publish", "id": id, "topics": [topic], "text": text})).await;
+    pub(crate) async fn publish(&mut self, id: &str, topic: &str, text: &str) -> Value {
+        self.say(json!({"type": "publish", "id": id, "topics": [topic], "text": text}))
+            .await;
         let answer = self.find("published").await;
         assert_eq!(answer["id"], id);
         answer
     }
 }
 
-pub fn offsets(events: &[Value]) -> Vec<u64> {
-    events.iter().map(|event| event["offset"].as_u64().unwrap()).collect()
+pub(crate) fn offsets(events: &[Value]) -> Vec<u64> {
+    events
+        .iter()
+        .map(|event| event["offset"].as_u64().unwrap())
+        .collect()
 }
 
 /// Appends events `n` in `range` to a topic, with `n` as text, and syncs.
-pub fn fill(log: &Log, topic: &str, range: std::ops::Range<u64>) {
+pub(crate) fn fill(log: &Log, topic: &str, range: std::ops::Range<u64>) {
     for n in range {
         log.append(topic, n.to_string()).unwrap();
     }
@@ -217,7 +242,7 @@ pub fn fill(log: &Log, topic: &str, range: std::ops::Range<u64>) {
 }
 
 /// A copy of the files as they are now: what a kill would leave.
-pub fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

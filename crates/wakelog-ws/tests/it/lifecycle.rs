@@ -25,9 +25,16 @@ async fn the_newer_connection_of_a_consumer_fences_the_older() {
     third.subscribe(&["a"], json!({})).await;
     assert_eq!(third.take(3).await.len(), 3);
     let position = welcome["end"].as_str().unwrap().replace(".0", ".3");
-    third.say(json!({"type": "ack", "position": position})).await;
+    third
+        .say(json!({"type": "ack", "position": position}))
+        .await;
     third.hear("ack_ok").await;
-    let names: Vec<_> = server.hub.clients().into_iter().map(|client| client.consumer).collect();
+    let names: Vec<_> = server
+        .hub
+        .clients()
+        .into_iter()
+        .map(|client| client.consumer)
+        .collect();
     assert_eq!(names, [Some("alice".to_owned())]);
 }
 
@@ -44,7 +51,9 @@ async fn a_crowd_of_one_consumer_leaves_one() {
                 let address = server.address;
                 tokio::spawn(async move {
                     let mut client = crate::kit::Client::connect(address).await;
-                    client.say(json!({"type": "hello", "consumer": "alice"})).await;
+                    client
+                        .say(json!({"type": "hello", "consumer": "alice"}))
+                        .await;
                     client
                 })
             })
@@ -56,7 +65,9 @@ async fn a_crowd_of_one_consumer_leaves_one() {
             let mut welcome = None;
             if message["type"] == "welcome" {
                 welcome = Some(message);
-                client.say(json!({"type": "ack", "position": welcome.as_ref().unwrap()["end"]})).await;
+                client
+                    .say(json!({"type": "ack", "position": welcome.as_ref().unwrap()["end"]}))
+                    .await;
                 message = client.next().await.unwrap();
             }
             match message["type"].as_str().unwrap() {
@@ -84,7 +95,9 @@ async fn heartbeats_move_quiet_clients_and_silent_ones_are_closed() {
     let server = Server::start(hub).await;
     let (mut client, welcome) = server.welcome(None).await;
     assert_eq!(welcome["heartbeat_ms"], 100);
-    client.subscribe(&["quiet"], json!({"start": "latest"})).await;
+    client
+        .subscribe(&["quiet"], json!({"start": "latest"}))
+        .await;
     assert!(client.take(0).await.is_empty());
     fill(&log, "loud", 0..500);
     let stem = welcome["end"].as_str().unwrap().rsplit_once('.').unwrap().0;
@@ -122,14 +135,17 @@ async fn drain_answers_says_bye_and_lets_nobody_in() {
     client.publish("1", "a", "x").await;
     let hub = server.hub.clone();
     let drain = tokio::spawn(async move {
-        hub.drain(Duration::ZERO..=Duration::from_millis(5000)).await;
+        hub.drain(Duration::ZERO..=Duration::from_millis(5000))
+            .await;
     });
     assert_eq!(client.hear("bye").await["in"], json!([0, 5000]));
     assert_eq!(client.close_code().await, Some(1012));
     assert_eq!(early.close_code().await, Some(1012));
     within(drain).await.unwrap();
     assert!(server.hub.clients().is_empty());
-    let stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    let stream = tokio::net::TcpStream::connect(server.address)
+        .await
+        .unwrap();
     let refused = crate::kit::Client::upgrade(stream, Some("wakelog.v1.json")).await;
     assert_eq!(refused.map(|_| ()), Err(503));
 }
@@ -148,11 +164,18 @@ async fn a_reader_that_stalls_holds_up_nobody_and_is_cut() {
     let server = Server::start(hub).await;
     let (mut stalled, _) = server.welcome(None).await;
     let credit = json!({"events": 4096, "bytes": 1 << 20});
-    stalled.subscribe(&["a"], json!({"start": "earliest", "credit": credit})).await;
+    stalled
+        .subscribe(&["a"], json!({"start": "earliest", "credit": credit}))
+        .await;
     for _ in 0..40 {
         // Asks for more and more, and reads nothing of it.
         let more = json!({"type": "credit", "sub": "s", "events": 4096, "bytes": 1 << 20});
-        if stalled.socket.send(Message::text(more.to_string())).await.is_err() {
+        if stalled
+            .socket
+            .send(Message::text(more.to_string()))
+            .await
+            .is_err()
+        {
             break;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -160,7 +183,11 @@ async fn a_reader_that_stalls_holds_up_nobody_and_is_cut() {
     let (mut good, _) = server.welcome(None).await;
     good.subscribe(&["b"], json!({"start": "latest"})).await;
     good.take(0).await;
-    server.hub.emit(Outgoing::to("b", Payload::text("hi"))).await.unwrap();
+    server
+        .hub
+        .emit(Outgoing::to("b", Payload::text("hi")))
+        .await
+        .unwrap();
     assert_eq!(good.take(1).await[0]["text"], "hi");
     let gone = async {
         while server.hub.clients().len() > 1 {
@@ -178,12 +205,20 @@ async fn clients_shows_who_is_here_and_how_far_behind() {
     let server = Server::start(Hub::new(log).unwrap()).await;
     let (mut client, _) = server.welcome(Some("alice")).await;
     let credit = json!({"events": 30, "bytes": 1 << 20});
-    client.subscribe(&["a"], json!({"start": "earliest", "credit": credit})).await;
+    client
+        .subscribe(&["a"], json!({"start": "earliest", "credit": credit}))
+        .await;
     client.hear("events").await;
     let clients = server.hub.clients();
     let alice = &clients[0];
-    assert_eq!((alice.position, alice.behind, alice.acked), (30, 70, Some(100)));
-    assert_eq!((alice.consumer.as_deref(), alice.from.as_deref()), (Some("alice"), Some("alice")));
+    assert_eq!(
+        (alice.position, alice.behind, alice.acked),
+        (30, 70, Some(100))
+    );
+    assert_eq!(
+        (alice.consumer.as_deref(), alice.from.as_deref()),
+        (Some("alice"), Some("alice"))
+    );
     within(client.socket.close(None)).await.unwrap();
     let gone = async {
         while !server.hub.clients().is_empty() {

@@ -1,5 +1,11 @@
 //! The adapter from outside: real sockets, a real log.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+
 mod bad_input;
 mod client_file;
 mod delivery;

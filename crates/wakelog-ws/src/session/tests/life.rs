@@ -1,0 +1,139 @@
+//! From hello to the close: welcome, heartbeats, fencing, drain.
+
+use super::*;
+
+#[test]
+fn hello_comes_first_and_once() {
+    let mut play = Play::new(SessionConfig::default());
+    play.says(r#"{"type":"heartbeat"}"#);
+    assert_eq!(play.error().0, ErrorCode::HelloExpected);
+    play.closed(CloseCode::Broken);
+
+    let mut play = Play::open(None);
+    play.says(r#"{"type":"hello"}"#);
+    assert_eq!(play.error().0, ErrorCode::HelloExpected);
+    play.closed(CloseCode::Broken);
+}
+
+#[test]
+fn welcome_tells_the_cursor_and_nothing_is_taken_before() {
+    let mut play = Play::new(SessionConfig::default());
+    assert!(play.session.wants_input());
+    play.says(r#"{"type":"hello","consumer":"alice"}"#);
+    assert!(matches!(play.request(), Some(Request::Admit(hello)) if hello.consumer.is_some()));
+    assert!(!play.session.wants_input());
+    play.admit(Some("alice"));
+    assert!(!play.session.wants_input());
+    assert!(matches!(play.request(), Some(Request::LoadCursor { .. })));
+    play.session.handle_cursor(
+        play.now,
+        Ok(LoadedCursor {
+            new: true,
+            position: at(100),
+            gap: None,
+        }),
+    );
+    let ServerMessage::Welcome(welcome) = play.message() else {
+        panic!()
+    };
+    let cursor = welcome.cursor.unwrap();
+    assert_eq!((cursor.state, cursor.position), (CursorState::New, at(100)));
+    assert_eq!(welcome.from.as_deref(), Some("user.7"));
+    assert!(play.session.wants_input());
+    play.quiet();
+}
+
+#[test]
+fn a_refused_hello_closes() {
+    let mut play = Play::new(SessionConfig::default());
+    play.says(r#"{"type":"hello","token":"no"}"#);
+    assert!(matches!(play.request(), Some(Request::Admit(_))));
+    let failure = Failure::new(ErrorCode::Unauthorized, "no");
+    play.session.handle_admitted(play.now, Err(failure));
+    assert_eq!(play.error().0, ErrorCode::Unauthorized);
+    play.closed(CloseCode::Unauthorized);
+}
+
+#[test]
+fn the_newer_connection_fences_the_older_at_once() {
+    let mut play = Play::open(Some("alice"));
+    let key = play.subscribe("s", 10, "");
+    play.reads();
+    play.session.handle_read(key, events(10..20, true));
+    play.session.handle_fenced();
+    assert_eq!(play.message(), ServerMessage::Fenced);
+    play.closed(CloseCode::Fenced);
+    play.says(r#"{"type":"heartbeat"}"#);
+    play.session.handle_stored(Ok(at(50)));
+    assert_eq!(play.session.poll_transmit(), None);
+}
+
+#[test]
+fn heartbeats_move_quiet_subscriptions() {
+    let mut play = Play::open(None);
+    let key = play.subscribe("s", 10, "");
+    play.caught_up(key, 100);
+    play.page();
+    let beat = SessionConfig::default().heartbeat;
+    assert_eq!(play.session.poll_timeout(), Some(play.now + beat));
+    play.now += beat;
+    play.session.handle_position(key, at(170));
+    play.session.handle_timeout(play.now);
+    let positions = vec![("s".to_owned(), at(170))];
+    assert_eq!(play.message(), ServerMessage::Heartbeat { positions });
+    play.says(r#"{"type":"heartbeat"}"#);
+    play.now += beat;
+    play.session.handle_position(key, at(170));
+    play.session.handle_timeout(play.now);
+    assert_eq!(
+        play.message(),
+        ServerMessage::Heartbeat {
+            positions: Vec::new()
+        }
+    );
+}
+
+#[test]
+fn silence_and_a_missing_hello_end_the_connection() {
+    let config = SessionConfig::default();
+    let mut play = Play::new(config);
+    play.now += config.hello_deadline;
+    assert_eq!(play.session.poll_timeout(), Some(play.now));
+    play.session.handle_timeout(play.now);
+    play.closed(CloseCode::Silent);
+
+    let mut play = Play::open(None);
+    for _ in 0..2 {
+        play.now += config.heartbeat;
+        play.session.handle_timeout(play.now);
+        assert!(matches!(play.message(), ServerMessage::Heartbeat { .. }));
+    }
+    play.now += config.heartbeat / 2;
+    assert_eq!(play.session.poll_timeout(), Some(play.now));
+    play.session.handle_timeout(play.now);
+    play.closed(CloseCode::Silent);
+}
+
+#[test]
+fn drain_says_bye_and_answers_what_was_accepted() {
+    let mut play = Play::open(None);
+    play.says(r#"{"type":"publish","id":"one","topics":["a"]}"#);
+    let Some(Request::Append { key, .. }) = play.request() else {
+        panic!()
+    };
+    play.session.handle_drain(play.now, [0, 5000]);
+    assert_eq!(play.message(), ServerMessage::Bye { window: [0, 5000] });
+    play.quiet();
+    assert!(!play.session.wants_input());
+    play.session.handle_appended(key, Ok((100, at(101))));
+    assert!(matches!(play.message(), ServerMessage::Published { .. }));
+    play.closed(CloseCode::Restart);
+
+    let mut play = Play::open(None);
+    play.says(r#"{"type":"publish","id":"one","topics":["a"]}"#);
+    play.session.handle_drain(play.now, [0, 1]);
+    play.message();
+    play.now += Duration::from_secs(5);
+    play.session.handle_timeout(play.now);
+    play.closed(CloseCode::Restart);
+}

@@ -1,0 +1,198 @@
+//! A wakelog log as a source.
+
+mod cursor;
+mod failure;
+mod reader;
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use wakelog::{
+    AppendError, GapReason, Log, NewEvent, Opened, Position, ReadError, ReadLevel, Start,
+    SyncPolicy,
+};
+
+use super::{EventSource, Outgoing, ReaderSpec};
+use crate::protocol::{ENCODING_ATTRIBUTE, EVERYONE, ResetReason};
+use crate::session::{Failure, OpenFailure, Place};
+use failure::{append_failure, cursor_failure, internal, read_failure, sync_failure};
+
+pub use cursor::LogCursor;
+pub use reader::LogReader;
+
+/// So many pages of old events are read at a time, by all connections together. A page that is not
+/// in memory occupies a thread for as long as the disk takes.
+const COLD_READS: usize = 4;
+
+/// Before the name of each cursor of a consumer, so that they do not meet the cursors of the
+/// process itself.
+const CURSOR_PREFIX: &str = "ws.";
+
+/// Why a log cannot be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// The log is synced only when somebody asks; open it with another policy.
+    #[error("a log with SyncPolicy::Manual cannot be served: clients see durable events alone")]
+    ManualSync,
+}
+
+/// Serves a [`Log`]: durable events alone, and acknowledgements once they are on disk.
+#[derive(Clone, Debug)]
+pub struct LogSource {
+    log: Log,
+    cold: Arc<Semaphore>,
+    /// What was appended before is warm only by chance.
+    born: u64,
+}
+
+impl LogSource {
+    /// A source over a log.
+    ///
+    /// # Errors
+    /// [`SourceError::ManualSync`].
+    pub fn new(log: Log) -> Result<Self, SourceError> {
+        if log.sync_policy() == SyncPolicy::Manual {
+            return Err(SourceError::ManualSync);
+        }
+        let born = log.next_offset();
+        Ok(Self {
+            log,
+            cold: Arc::new(Semaphore::new(COLD_READS)),
+            born,
+        })
+    }
+}
+
+impl EventSource for LogSource {
+    type Reader = LogReader;
+    type Cursor = LogCursor;
+
+    fn end(&self) -> Position {
+        Position {
+            offset: self.log.durable_offset(),
+            ..self.log.position()
+        }
+    }
+
+    async fn open_reader(&self, spec: ReaderSpec) -> Result<LogReader, OpenFailure> {
+        let ReaderSpec {
+            filters,
+            identities,
+            place,
+        } = spec;
+        let start = match place {
+            Place::Earliest => Start::Earliest,
+            Place::Latest => Start::Latest,
+            Place::Offset(offset) => Start::Offset(offset),
+            Place::Position(position) => Start::Position(position),
+        };
+        let builder = self.log.reader().topics(filters).identities(identities);
+        match builder.start(start).level(ReadLevel::Durable).open() {
+            Ok(reader) => Ok(LogReader {
+                reader: Some(reader),
+                ended: None,
+                source: self.clone(),
+            }),
+            Err(ReadError::Reset) => Err(self.reset(place)),
+            Err(error) => Err(OpenFailure::Failed(read_failure(&error))),
+        }
+    }
+
+    /// Opens inline: handles of one name that are opened by turns in other threads could fence each
+    /// other in the wrong order.
+    async fn open_cursor(&self, consumer: String) -> Result<LogCursor, Failure> {
+        let name = format!("{CURSOR_PREFIX}{consumer}");
+        // All that a session can hear, so that the cursor does not move by itself over events that
+        // its client may want.
+        let builder = self.log.cursor(&name).topics([">", EVERYONE]).refilter();
+        let builder = builder.start(Start::Latest).level(ReadLevel::Durable);
+        let mut cursor = builder.open().map_err(|error| cursor_failure(&error))?;
+        let new = cursor.opened() == Opened::New;
+        // A look at the first event tells whether a gap was kept for the consumer. Other gaps are
+        // met by its readers.
+        let kept = match cursor.next() {
+            Err(ReadError::Gap(gap)) if gap.reason == GapReason::Diverged => Some(gap),
+            _ => None,
+        };
+        if new {
+            cursor.saved().await.map_err(|error| sync_failure(&error))?;
+        }
+        let place = Position {
+            offset: cursor.acked(),
+            ..self.log.position()
+        };
+        Ok(LogCursor {
+            cursor,
+            kept,
+            new,
+            place,
+        })
+    }
+
+    async fn append(&self, event: Outgoing) -> Result<u64, Failure> {
+        let mark = [event.payload.encoding().mark()];
+        match self.log.try_append(new_event(&event, &mark)) {
+            Err(AppendError::WouldBlock) => {}
+            Ok(offset) => return Ok(offset),
+            Err(error) => return Err(append_failure(&error)),
+        }
+        // The next segment is late; that is the one moment at which an append waits for the disk.
+        let log = self.log.clone();
+        let waited = spawn_blocking(move || log.append_event(new_event(&event, &mark))).await;
+        waited
+            .map_err(|_| internal())?
+            .map_err(|error| append_failure(&error))
+    }
+
+    async fn durable(&self, offset: u64) -> Result<(), Failure> {
+        self.log
+            .durable(offset)
+            .await
+            .map_err(|error| sync_failure(&error))
+    }
+}
+
+impl LogSource {
+    fn reset(&self, place: Place) -> OpenFailure {
+        let end = self.end();
+        let reason = match place {
+            Place::Position(position) if position.log == end.log => ResetReason::Epoch,
+            _ => ResetReason::Log,
+        };
+        let earliest = Position {
+            offset: self.log.first_offset(),
+            ..end
+        };
+        OpenFailure::Reset {
+            reason,
+            earliest,
+            end,
+        }
+    }
+}
+
+fn new_event<'a>(event: &'a Outgoing, mark: &'a [u8]) -> NewEvent<'a> {
+    let (first, more) = event
+        .topics
+        .split_first()
+        .map_or(("", &[][..]), |(f, m)| (f.as_str(), m));
+    let mut new = NewEvent::new(first, event.payload.as_bytes());
+    for topic in more {
+        new = new.also_to(topic);
+    }
+    for identity in &event.not_to {
+        new = new.not_to(identity);
+    }
+    if let Some(name) = &event.name {
+        new = new.name(name);
+    }
+    if let Some(id) = &event.id {
+        new = new.id(id);
+    }
+    if let Some(from) = &event.from {
+        new = new.from(from);
+    }
+    new.attribute(ENCODING_ATTRIBUTE, mark)
+}
