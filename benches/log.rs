@@ -189,32 +189,33 @@ fn append_and_roll(size: &Size) -> Duration {
 }
 
 /// The first and second read of a log that was just opened, event by event and in pages.
-fn reads(size: &Size) -> Vec<(&'static str, Duration)> {
+fn reads(size: &Size) -> [(&'static str, Duration); 4] {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(dir.path()).unwrap();
     batched(&log, size.events);
     drop(log);
-    let mut costs: [Vec<f64>; 4] = Default::default();
+    let [first, second] = reads_by(by_event, dir.path(), size);
+    let [first_page, second_page] = reads_by(by_page, dir.path(), size);
+    [
+        ("read by event, first", first),
+        ("read by event, second", second),
+        ("read by page of 64 KiB, first", first_page),
+        ("read by page of 64 KiB, second", second_page),
+    ]
+}
+
+fn reads_by(read: impl Fn(&Log) -> u32, dir: &Path, size: &Size) -> [Duration; 2] {
+    let mut costs = [Vec::new(), Vec::new()];
     for _ in 0..size.repeats {
-        let works: [[fn(&Log) -> u32; 2]; 2] = [[by_event, by_event], [by_page, by_page]];
-        for (work, costs) in works.iter().zip(costs.chunks_exact_mut(2)) {
-            // A new handle has mapped nothing yet.
-            let log = Log::open(dir.path()).unwrap();
-            for (read, costs) in work.iter().zip(costs) {
-                let start = Instant::now();
-                assert_eq!(read(&log), size.events);
-                costs.push(each(start, size.events));
-            }
+        // A new handle has mapped nothing yet.
+        let log = Log::open(dir).unwrap();
+        for costs in &mut costs {
+            let start = Instant::now();
+            assert_eq!(read(&log), size.events);
+            costs.push(each(start, size.events));
         }
     }
-    let names = [
-        "read by event, first",
-        "read by event, second",
-        "read by page of 64 KiB, first",
-        "read by page of 64 KiB, second",
-    ];
-    let medians = costs.map(|mut costs| median(size.repeats, || costs.pop().unwrap()));
-    names.into_iter().zip(medians).collect()
+    costs.map(|mut costs| median(size.repeats, || costs.pop().unwrap()))
 }
 
 fn by_event(log: &Log) -> u32 {

@@ -71,7 +71,7 @@ test("the server dies while all are here: what was typed waits and arrives once"
   const one = await tab("Merry Puffin");
   const two = await tab("Calm Heron");
   await say(one, "before");
-  await shows(two, ["before"]);
+  for (const page of [one, two]) await shows(page, ["before"]);
 
   await chat.kill();
   await state(one, "connecting");

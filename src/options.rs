@@ -278,20 +278,12 @@ impl Options {
         self.poll_interval
     }
 
-    pub(crate) fn max_page_bytes_value(&self) -> u32 {
-        self.max_page_bytes
-    }
-
     /// Lowers what a reader asks of a page to the bounds.
     pub(crate) fn page_bounds(&self, events: usize, bytes: usize) -> (usize, usize) {
         (
             events.min(to_usize(self.max_page_events)),
             bytes.min(to_usize(self.max_page_bytes)),
         )
-    }
-
-    pub(crate) fn max_page_events_value(&self) -> u32 {
-        self.max_page_events
     }
 }
 

@@ -3,15 +3,15 @@
 use super::Cursor;
 use crate::cursor_file::{CursorFile, SlotHandle};
 use crate::error::{CursorError, ReadError};
-use crate::history::Verdict;
 use crate::options::{Opened, ReadLevel, Start};
-use crate::reader::{Reading, Wish};
+use crate::reader::{Reading, Wish, start_at};
 use crate::store::{Shared, Store};
 use crate::types::{FilterSet, check_name};
+use std::fmt;
 use std::sync::Arc;
 
 /// Says what a [`Cursor`] shall read. Made by [`Log::cursor`](crate::Log::cursor).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "a builder does nothing until `open`"]
 pub struct CursorBuilder {
     store: Arc<Store>,
@@ -89,19 +89,20 @@ impl CursorBuilder {
             }
             None => {
                 let filters = self.wish.filter_set()?;
-                let (start, kept) = self.start_of_new(&shared)?;
+                let start = start_at(&shared, self.wish.start, self.wish.level);
+                let (start, kept) = start.map_err(reading_failed)?;
                 let slot = self.create(&shared, cursors, &filters, start)?;
                 (slot, filters, Opened::New, kept)
             }
         };
-        if let Some(to) = kept {
-            slot.keep(to);
+        if let Some(gap) = kept {
+            slot.keep(gap.to);
         }
         let fence = shared.fences.take_over(slot.number());
         let start = Start::Offset(slot.acked());
         let store = Arc::clone(&self.store);
         let reading = Reading::new(store, filters, self.wish.level, start);
-        let reading = reading.map_err(|error| self.reading_failed(error))?;
+        let reading = reading.map_err(reading_failed)?;
         Ok(Cursor::new(reading, slot, fence, opened))
     }
 
@@ -131,22 +132,6 @@ impl CursorBuilder {
         Ok(given)
     }
 
-    /// The offset at which a new cursor begins, and the end of a gap that it must be told first.
-    fn start_of_new(&self, shared: &Shared) -> Result<(u64, Option<u64>), CursorError> {
-        let next = shared.marks.next();
-        match self.wish.start {
-            Start::Earliest => Ok((shared.marks.first(), None)),
-            Start::Latest => Ok((shared.marks.limit(self.wish.level), None)),
-            Start::Offset(asked) if asked > next => Err(CursorError::Offset { asked, next }),
-            Start::Offset(asked) => Ok((asked, None)),
-            Start::Position(position) => match shared.judge(&position) {
-                Verdict::Valid => Ok((position.offset, None)),
-                Verdict::Diverged(gap) => Ok((gap.from, Some(gap.to))),
-                Verdict::Reset => Err(CursorError::Reset),
-            },
-        }
-    }
-
     fn create(
         &self,
         shared: &Shared,
@@ -162,13 +147,21 @@ impl CursorBuilder {
     fn io(&self, shared: &Shared, error: std::io::Error) -> CursorError {
         CursorError::from_io(shared.dir.path(), "read or write a cursor", error)
     }
+}
 
-    fn reading_failed(&self, error: ReadError) -> CursorError {
-        match error {
-            ReadError::Offset { asked, next } => CursorError::Offset { asked, next },
-            ReadError::Filter(error) => CursorError::Filter(error),
-            ReadError::Io(failure) => CursorError::Io(failure),
-            _ => CursorError::Reset,
-        }
+fn reading_failed(error: ReadError) -> CursorError {
+    match error {
+        ReadError::Offset { asked, next } => CursorError::Offset { asked, next },
+        ReadError::Filter(error) => CursorError::Filter(error),
+        ReadError::Io(failure) => CursorError::Io(failure),
+        _ => CursorError::Reset,
+    }
+}
+
+impl fmt::Debug for CursorBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CursorBuilder")
+            .field("wish", &self.wish)
+            .finish_non_exhaustive()
     }
 }

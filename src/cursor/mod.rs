@@ -7,10 +7,11 @@ pub use builder::CursorBuilder;
 use crate::cursor_file::SlotHandle;
 use crate::error::{AckError, ReadError, SyncError};
 use crate::history::Verdict;
-use crate::options::Opened;
+use crate::options::{Opened, Start};
 use crate::reader::{Event, EventStream, Page, Reading, Source, deadline};
 use crate::store::{DurableFuture, Fence, Shared};
 use crate::types::{Gap, GapReason, Position};
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -25,7 +26,6 @@ use std::time::{Duration, Instant};
 ///
 /// Opening a name that is open already *fences* the older handle: all it says from then on is
 /// [`ReadError::Fenced`] and [`AckError::Fenced`].
-#[derive(Debug)]
 pub struct Cursor {
     reading: Reading,
     slot: SlotHandle,
@@ -235,6 +235,28 @@ impl Cursor {
         Ok(())
     }
 
+    /// Goes to another place, forward or back, and forgets the acks above it: the one way in which
+    /// a cursor goes back.
+    ///
+    /// # Errors
+    /// [`ReadError::Fenced`]; [`ReadError::Offset`], [`ReadError::Reset`] for the start: the cursor
+    /// stays where it is.
+    pub fn seek(&mut self, start: Start) -> Result<(), ReadError> {
+        if self.fence.is_fenced() {
+            return Err(ReadError::Fenced);
+        }
+        let (offset, gap) = self.reading.seek(start)?;
+        self.gap = None;
+        self.handed = 0;
+        match gap {
+            Some(gap) => self.slot.keep(gap.to),
+            None => self.slot.clear_kept(),
+        }
+        self.slot.seek(offset);
+        self.reading.shared().wake_sync();
+        Ok(())
+    }
+
     /// Resolves when every ack made before the call is on disk.
     pub fn saved(&self) -> impl Future<Output = Result<(), SyncError>> + Send + 'static + use<> {
         DurableFuture::everything(Arc::clone(self.reading.shared()))
@@ -295,6 +317,16 @@ impl Cursor {
                 self.store(&shared, reached);
             }
         }
+    }
+}
+
+impl fmt::Debug for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cursor")
+            .field("acked", &self.acked())
+            .field("position", &self.position())
+            .field("fenced", &self.fence.is_fenced())
+            .finish_non_exhaustive()
     }
 }
 

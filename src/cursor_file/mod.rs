@@ -1,63 +1,227 @@
-//! interim
-use crate::dir::Directory;
-use crate::error::*;
-use crate::format::Meta;
-use crate::types::FilterSet;
+//! The durable cursors of a log: slots with their progress, and definitions with their names.
+//!
+//! The table of `docs/format.md`, section 6, says what each state on disk means; [`meaning`] is
+//! that table. What makes it hold after a loss of power is an order that [`CursorFile::sync`]
+//! keeps:
+//!
+//! 1. a definition is on disk before the words of its slot say anything about it: word 2, which
+//! says *in use*, is not stored before both are; 2. `saved` gets a value only after `acked` with
+//! that value is on disk.
+//!
+//! So a slot in use whose words are both bad, or whose definition is missing, is damage, never the
+//! mere trace of a creation that did not finish.
+
+mod chunk;
+mod definitions;
+mod load;
+mod meaning;
+mod saving;
+mod slot;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use chunk::{Chunk, Chunks};
+use definitions::Definitions;
+use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use table::{Entry, Table};
+
+use crate::dir::Directory;
+use crate::error::{Corruption, CursorError};
+use crate::format::{DefinitionHead, DefinitionKind, SlotHeader, SlotKey, SlotWord, name_hash};
+use crate::host;
+use crate::types::{FilterSet, LogId, to_usize};
+
+pub(crate) use slot::SlotHandle;
+
+/// The cursors of a log that is open for writing.
+#[derive(Clone, Debug)]
+pub(crate) struct CursorFile {
+    inner: Arc<Inner>,
+}
+
 #[derive(Debug)]
-pub(crate) struct CursorFile;
-#[derive(Debug, Clone)]
-pub(crate) struct SlotHandle;
-pub(crate) struct Definition {
-    pub(crate) filters: Vec<String>,
-    pub(crate) identities: Option<Vec<String>>,
+struct Inner {
+    dir: Arc<dyn Directory>,
+    log: LogId,
+    secret: [u8; 16],
+    max_cursors: u32,
+    chunks: Chunks,
+    state: Mutex<State>,
+    /// Held by whoever brings the cursors to the disk.
+    saving: Mutex<()>,
+    /// Something was not brought to the disk yet.
+    dirty: AtomicBool,
 }
+
+/// What changes when cursors are made or redefined. Acks do not come here.
+#[derive(Debug)]
+struct State {
+    table: Table,
+    definitions: Definitions,
+    /// Slots below this are not free.
+    next_slot: u32,
+    /// Generations that free slots had in definitions that are still in the file.
+    stale: HashMap<u32, u32>,
+    /// Slots whose word 2 is still to be stored.
+    unfinished: Vec<u32>,
+}
+
 impl CursorFile {
-    pub(crate) fn open(
-        _: Arc<dyn Directory>,
-        _: &Meta,
-        _: u64,
-        _: u32,
-        _: bool,
-    ) -> Result<(Self, Vec<Corruption>), OpenError> {
-        Ok((Self, vec![]))
+    /// How many cursors there are, damaged ones too.
+    pub(crate) fn count(&self) -> usize {
+        self.inner.state.lock().table.len()
     }
-    pub(crate) fn lower(&self, _: u64) -> io::Result<()> {
+
+    /// The cursor of that name.
+    ///
+    /// # Errors
+    /// The cursor is there, but its place is lost or its definition cannot be read.
+    pub(crate) fn find(&self, name: &str) -> Result<Option<SlotHandle>, Corruption> {
+        let inner = &self.inner;
+        let hash = name_hash(&inner.secret, name);
+        let state = inner.state.lock();
+        let Some(entry) = state.table.get(hash) else {
+            return Ok(None);
+        };
+        if entry.corrupt {
+            return Err(chunk::corruption(entry.slot, "a cursor whose words verify"));
+        }
+        let read = state
+            .definitions
+            .read(entry.position, inner.log, |definition| {
+                (definition.name == name).then_some(definition.head.generation)
+            });
+        let (Ok(Some(Some(generation))), Some((chunk, at))) =
+            (read, inner.chunks.place_of(entry.slot))
+        else {
+            return Err(definitions::corruption(entry.position));
+        };
+        let chunk = Arc::clone(chunk);
+        Ok(Some(SlotHandle::new(
+            inner, chunk, at, entry.slot, generation, hash,
+        )))
+    }
+
+    /// Makes a cursor that stands at `start`. The name was checked, and it is not known.
+    ///
+    /// # Errors
+    /// [`CursorError::TooMany`]; [`CursorError::DiskFull`] and [`CursorError::Io`] with nothing
+    /// made; [`CursorError::Corrupt`] if the name is known after all.
+    pub(crate) fn create(
+        &self,
+        name: &str,
+        filters: &FilterSet,
+        start: u64,
+    ) -> Result<SlotHandle, CursorError> {
+        let inner = &self.inner;
+        let hash = name_hash(&inner.secret, name);
+        let mut state = inner.state.lock();
+        if let Some(entry) = state.table.get(hash) {
+            let corruption = chunk::corruption(entry.slot, "a cursor of another name");
+            return Err(CursorError::Corrupt(corruption));
+        }
+        let limit = inner.max_cursors;
+        if state.table.len() >= to_usize(limit) {
+            return Err(CursorError::TooMany { limit });
+        }
+        let failed = |error| CursorError::from_io(inner.dir.path(), "make a cursor in", error);
+        let free = inner
+            .chunks
+            .next_free(&*inner.dir, inner.log, state.next_slot);
+        let (chunk, at, slot) = free
+            .map_err(failed)?
+            .ok_or(CursorError::TooMany { limit })?;
+        // A definition of an earlier, unfinished use of the slot must not fit these words.
+        let generation = state
+            .stale
+            .get(&slot)
+            .map_or(1, |stale| stale.wrapping_add(1).max(1));
+        let head = inner.head(slot, generation);
+        let position = state
+            .definitions
+            .append(&*inner.dir, head, name, filters, inner.log)
+            .map_err(failed)?;
+        state.stale.remove(&slot);
+        state.next_slot = slot + 1;
+        state.table.insert(
+            hash,
+            Entry {
+                slot,
+                position,
+                corrupt: false,
+            },
+        );
+
+        let words = chunk.slot(at);
+        let key = SlotKey::new(slot, generation);
+        words.store(SlotWord::Acked.number(), key.pack(SlotWord::Acked, start));
+        words.store(SlotWord::Saved.number(), key.pack(SlotWord::Saved, start));
+        words.store(SlotWord::Kept.number(), key.pack(SlotWord::Kept, 0));
+        let [first, second, _] = SlotHeader { hash, generation }.words(inner.log, slot);
+        words.store(0, first);
+        words.store(1, second);
+        state.unfinished.push(slot);
+        inner.touched(&chunk, at);
+        Ok(SlotHandle::new(inner, chunk, at, slot, generation, hash))
+    }
+
+    /// Stores other filters and identities for a cursor. Its place stays.
+    ///
+    /// # Errors
+    /// What the file system says; the cursor is then as before.
+    pub(crate) fn redefine(
+        &self,
+        slot: &SlotHandle,
+        name: &str,
+        filters: &FilterSet,
+    ) -> io::Result<()> {
+        let inner = &self.inner;
+        let mut state = inner.state.lock();
+        let head = inner.head(slot.number(), slot.generation());
+        let position = state
+            .definitions
+            .append(&*inner.dir, head, name, filters, inner.log)?;
+        let entry = Entry {
+            slot: slot.number(),
+            position,
+            corrupt: false,
+        };
+        state.table.insert(slot.hash(), entry);
+        drop(state);
+        inner.dirty.store(true, Ordering::Release);
         Ok(())
     }
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        Ok(())
-    }
+
+    /// Whether there is something to bring to the disk.
     pub(crate) fn dirty(&self) -> bool {
-        false
-    }
-    pub(crate) fn find(&self, _: &str) -> Result<Option<SlotHandle>, Corruption> {
-        Ok(None)
-    }
-    pub(crate) fn create(&self, _: &str, _: &FilterSet, _: u64) -> Result<SlotHandle, CursorError> {
-        Ok(SlotHandle)
-    }
-    pub(crate) fn redefine(&self, _: &SlotHandle, _: &str, _: &FilterSet) -> io::Result<()> {
-        Ok(())
+        self.inner.dirty.load(Ordering::Acquire)
     }
 }
-impl SlotHandle {
-    pub(crate) fn number(&self) -> u32 {
-        0
+
+impl Inner {
+    fn head(&self, slot: u32, generation: u32) -> DefinitionHead {
+        let (time, kind) = (host::now(), DefinitionKind::InUse);
+        // The id is the definitions' to give.
+        DefinitionHead {
+            id: 0,
+            slot,
+            generation,
+            time,
+            time_to_live: 0,
+            kind,
+        }
     }
-    pub(crate) fn acked(&self) -> u64 {
-        0
-    }
-    pub(crate) fn ack(&self, _: u64) -> bool {
-        false
-    }
-    pub(crate) fn kept(&self) -> Option<u64> {
-        None
-    }
-    pub(crate) fn keep(&self, _: u64) {}
-    pub(crate) fn clear_kept(&self) {}
-    pub(crate) fn definition(&self) -> io::Result<Definition> {
-        unimplemented!()
+
+    /// A word of progress was stored. The order matters: whoever finds a flag set by this call
+    /// finds the ones below it set too.
+    fn touched(&self, chunk: &Chunk, index: u32) {
+        chunk.touch(index);
+        // Release pairs with the AcqRel swap in `sync`.
+        self.dirty.store(true, Ordering::Release);
     }
 }

@@ -239,6 +239,13 @@ const fn step(register: u16, byte: u8) -> u16 {
     register
 }
 
+/// One byte through the register, by the table.
+#[inline]
+fn add(register: u16, byte: u8) -> u16 {
+    let top = register >> (CRC_BITS - 8) ^ u16::from(byte);
+    (register << 8 & CRC_MASK) ^ TABLES[7][usize::from(top)]
+}
+
 /// What the words of one use of a slot are bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SlotKey {
@@ -248,16 +255,17 @@ pub(crate) struct SlotKey {
 
 impl SlotKey {
     pub(crate) fn new(slot: u32, generation: u32) -> SlotKey {
+        let place = slot
+            .to_le_bytes()
+            .into_iter()
+            .chain(generation.to_le_bytes());
+        let place = place.fold(CRC_INITIAL, add);
         let bound = [SlotWord::Acked, SlotWord::Saved, SlotWord::Kept].map(|word| {
-            let prefix = slot
-                .to_le_bytes()
-                .into_iter()
-                .chain(generation.to_le_bytes());
-            let register = prefix.chain([word.number()]).fold(CRC_INITIAL, step);
+            let register = add(place, word.number());
             // From an empty register the value 0 would give a word of zeros, and a word that was
             // never written must not verify.
             let register = if register == 0 { CRC_INITIAL } else { register };
-            [0; 8].into_iter().fold(register, step)
+            [0; 8].into_iter().fold(register, add)
         });
         SlotKey { bound }
     }

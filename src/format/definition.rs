@@ -2,9 +2,7 @@
 
 use super::bytes::{array, crc_in_log, put, u16_at, u32_at, u64_at};
 use super::record::{Names, take_names};
-use crate::types::{
-    FilterError, FilterSet, LogId, MAX_FILTERS, MAX_IDENTITIES, MAX_NAME_BYTES, to_usize,
-};
+use crate::types::{FilterSet, LogId, MAX_FILTERS, MAX_IDENTITIES, MAX_NAME_BYTES, to_usize};
 
 const MAGIC: [u8; 4] = *b"WDEF";
 
@@ -183,14 +181,9 @@ impl<'a> DefinitionRef<'a> {
         })
     }
 
-    /// The filters and identities as a set.
-    ///
-    /// # Errors
-    /// When a filter or an identity breaks a rule: another hand wrote this record.
-    pub(crate) fn filter_set(&self) -> Result<FilterSet, FilterError> {
-        let identities = self
-            .identities
-            .map(|names| names.map(String::from).collect::<Vec<_>>());
-        FilterSet::new(self.filters, identities.as_deref())
+    /// Length of the record without padding.
+    pub(crate) fn bytes(&self) -> usize {
+        let names = self.filters.bytes() + self.identities.map_or(0, |names| names.bytes());
+        DEFINITION_HEADER + self.name.len() + names
     }
 }

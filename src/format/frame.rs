@@ -23,10 +23,9 @@ const EPOCH_TAG_AT: usize = EPOCH_COUNTER_AT + 4;
 const EPOCH_BEGAN_AT: usize = EPOCH_TAG_AT + 4;
 pub(super) const EPOCH_FRAME: usize = EPOCH_BEGAN_AT + 8;
 
-const SKIP_TO_AT: usize = FRAME_HEADER;
-const SKIP_REASON_AT: usize = SKIP_TO_AT + 8;
-pub(super) const SKIP_FRAME: usize = SKIP_REASON_AT + 1 + 7;
-const _: () = assert!(EPOCH_FRAME == 48 && SKIP_FRAME == 48);
+/// Bytes of a skip frame, whose body `skip` knows.
+pub(super) const SKIP_FRAME: usize = FRAME_HEADER + 16;
+const _: () = assert!(EPOCH_FRAME == 48);
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,55 +187,6 @@ pub(super) fn epoch_body(epoch: Epoch, began: u64) -> [u8; EPOCH_FRAME - FRAME_H
         &mut body,
         EPOCH_BEGAN_AT - FRAME_HEADER,
         began.to_le_bytes(),
-    );
-    body
-}
-
-/// Why a mirror has no events for a range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SkipReason {
-    /// They never existed for this log; passed silently.
-    Hole,
-    /// The source had trimmed them; told as a gap.
-    Trimmed,
-}
-
-/// The body of a skip frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Skip {
-    /// First offset after the skip.
-    pub(crate) to: u64,
-    pub(crate) reason: SkipReason,
-}
-
-impl SkipReason {
-    fn code(self) -> u8 {
-        match self {
-            SkipReason::Hole => 1,
-            SkipReason::Trimmed => 2,
-        }
-    }
-}
-
-/// The skip that this frame says, if it is a skip frame that goes forward.
-pub(crate) fn decode_skip(frame: &[u8], head: &FrameHead) -> Option<Skip> {
-    if head.kind != FrameKind::Skip || frame.len() < SKIP_FRAME {
-        return None;
-    }
-    let to = u64_at(frame, SKIP_TO_AT);
-    let mut reasons = [SkipReason::Hole, SkipReason::Trimmed].into_iter();
-    let reason = reasons.find(|reason| reason.code() == frame[SKIP_REASON_AT])?;
-    (head.offset < to && to <= MAX_OFFSET).then_some(Skip { to, reason })
-}
-
-/// The body of a skip frame.
-pub(super) fn skip_body(skip: Skip) -> [u8; SKIP_FRAME - FRAME_HEADER] {
-    let mut body = [0; SKIP_FRAME - FRAME_HEADER];
-    put(&mut body, SKIP_TO_AT - FRAME_HEADER, skip.to.to_le_bytes());
-    put(
-        &mut body,
-        SKIP_REASON_AT - FRAME_HEADER,
-        [skip.reason.code()],
     );
     body
 }

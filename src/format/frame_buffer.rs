@@ -3,7 +3,7 @@
 use super::bytes::put;
 use super::frame::{
     self, CHECKSUM_AT, COUNT_AT, Context, FRAME_HEADER, FrameKind, KIND_AT, LENGTH_AT, OFFSET_AT,
-    Skip, TIME_AT, body_crc,
+    TIME_AT, body_crc,
 };
 use super::record::{self, Measure};
 use crate::error::AppendError;
@@ -113,12 +113,8 @@ impl FrameBuffer {
         self.control(FrameKind::Epoch, &frame::epoch_body(epoch, began));
     }
 
-    /// Encodes a frame that skips offsets.
-    pub(crate) fn skip(&mut self, skip: Skip) {
-        self.control(FrameKind::Skip, &frame::skip_body(skip));
-    }
-
-    fn control(&mut self, kind: FrameKind, body: &[u8]) {
+    /// Encodes a frame without events.
+    pub(super) fn control(&mut self, kind: FrameKind, body: &[u8]) {
         self.begin();
         self.bytes.resize(FRAME_HEADER, 0);
         self.bytes.extend_from_slice(body);

@@ -15,6 +15,7 @@ mod meta;
 mod name_hash;
 mod record;
 mod segment_header;
+mod skip;
 #[cfg(test)]
 mod tests;
 
@@ -29,17 +30,15 @@ pub(crate) use definition::{
 };
 pub(crate) use epoch_record::{EPOCH_RECORD_BYTES, EpochRecord};
 pub(crate) use frame::{
-    Context, FRAME_ALIGNMENT, FRAME_HEADER, FrameHead, FrameKind, Skip, SkipReason, context,
-    decode_epoch, decode_head, decode_skip, padded, verify,
+    Context, FRAME_HEADER, FrameHead, FrameKind, context, decode_epoch, decode_head, padded, verify,
 };
 pub(crate) use frame_buffer::{FrameBuffer, Limits};
 pub(crate) use mark::{MARK_FILE_BYTES, Mark};
 pub(crate) use meta::{META_BYTES, Meta, MetaFault, MetaKind};
 pub(crate) use name_hash::name_hash;
-pub(crate) use record::{Names, RecordRef, Records};
+pub(crate) use record::RecordRef;
 pub(crate) use segment_header::{
-    Activation, HEADER_BYTES, HeaderFault, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, Making,
-    SHARED_END_AT, SegmentHeader, activation_words,
+    Activation, HEADER_BYTES, HeaderFault, Making, SHARED_END_AT, SegmentHeader, activation_words,
 };
 
 /// The format version that this release writes, and the highest that it reads.

@@ -238,36 +238,19 @@ pub(crate) struct Names<'a> {
     rest: &'a [u8],
 }
 
+impl Names<'_> {
+    /// How many bytes the names take that are still to come.
+    pub(super) fn bytes(&self) -> usize {
+        self.rest.len()
+    }
+}
+
 impl<'a> Iterator for Names<'a> {
     type Item = &'a str;
 
     #[inline]
     fn next(&mut self) -> Option<&'a str> {
         take_name(&mut self.rest)
-    }
-}
-
-/// The records of a frame with events, in order; ends early at bytes that are no record.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Records<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Records<'a> {
-    /// The records in the body of a frame.
-    pub(crate) fn new(body: &'a [u8]) -> Records<'a> {
-        Records { rest: body }
-    }
-}
-
-impl<'a> Iterator for Records<'a> {
-    type Item = RecordRef<'a>;
-
-    #[inline]
-    fn next(&mut self) -> Option<RecordRef<'a>> {
-        let (record, length) = RecordRef::parse(self.rest)?;
-        self.rest = &self.rest[length..];
-        Some(record)
     }
 }
 

@@ -3,6 +3,7 @@
 mod open;
 
 use crate::cursor::CursorBuilder;
+use crate::cursor_file::CursorFile;
 use crate::error::{AppendError, IoFailure, OpenError, SyncError};
 use crate::format::{FrameBuffer, Limits};
 use crate::options::SyncPolicy;
@@ -11,6 +12,7 @@ use crate::recovery::RecoveryReport;
 use crate::store::{DurableFuture, Store, Wait};
 use crate::types::{LogId, NewEvent, Position};
 use std::cell::RefCell;
+use std::fmt;
 use std::future::Future;
 use std::ops::Range;
 use std::path::Path;
@@ -31,7 +33,7 @@ use std::sync::Arc;
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Log {
     store: Arc<Store>,
     limits: Limits,
@@ -223,5 +225,25 @@ impl Log {
     #[cfg(test)]
     pub(crate) fn abandon<T>(&self, look: impl FnOnce() -> T) -> T {
         self.store.abandon(look)
+    }
+
+    /// How many cursors the log keeps. 0 on a log that is open for reading only.
+    pub fn cursors(&self) -> usize {
+        self.store
+            .shared()
+            .cursors
+            .as_ref()
+            .map_or(0, CursorFile::count)
+    }
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log")
+            .field("path", &self.path())
+            .field("first_offset", &self.first_offset())
+            .field("next_offset", &self.next_offset())
+            .field("durable_offset", &self.durable_offset())
+            .finish_non_exhaustive()
     }
 }

@@ -5,6 +5,7 @@ use crate::error::ReadError;
 use crate::options::{ReadLevel, Start};
 use crate::store::Store;
 use crate::types::{FilterError, FilterSet};
+use std::fmt;
 use std::sync::Arc;
 
 /// Filters, identities, start and level, as they were given.
@@ -48,7 +49,7 @@ impl Wish {
 }
 
 /// Says what a [`Reader`] shall read. Made by [`Log::reader`](crate::Log::reader).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "a builder does nothing until `open`"]
 pub struct ReaderBuilder {
     store: Arc<Store>,
@@ -97,5 +98,13 @@ impl ReaderBuilder {
     pub fn open(self) -> Result<Reader, ReadError> {
         let filters = self.wish.filter_set()?;
         Reading::new(self.store, filters, self.wish.level, self.wish.start).map(Reader::new)
+    }
+}
+
+impl fmt::Debug for ReaderBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReaderBuilder")
+            .field("wish", &self.wish)
+            .finish_non_exhaustive()
     }
 }

@@ -11,11 +11,12 @@ pub use event::{Event, EventRef, Page};
 pub use stream::EventStream;
 
 pub(crate) use builder::Wish;
-pub(crate) use reading::{Reading, deadline};
+pub(crate) use reading::{Reading, deadline, start_at};
 pub(crate) use scanner::{Scan, Scanner};
 pub(crate) use stream::Source;
 
 use crate::error::ReadError;
+use crate::options::Start;
 use crate::types::Position;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -119,6 +120,14 @@ impl Reader {
     /// on; the stream ends when the log is closed.
     pub fn stream(&mut self) -> EventStream<'_> {
         EventStream::new(self)
+    }
+
+    /// Goes to another place, forward or back.
+    ///
+    /// # Errors
+    /// [`ReadError::Offset`], [`ReadError::Reset`]; the reader stays where it is.
+    pub fn seek(&mut self, start: Start) -> Result<(), ReadError> {
+        self.reading.seek(start).map(|_| ())
     }
 
     /// Where the next read begins. Moves over events that do not match, so it may be kept to resume

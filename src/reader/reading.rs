@@ -12,6 +12,7 @@ use crate::store::{Shared, Store};
 use crate::types::{Epoch, FilterSet, Gap, Position};
 use crate::waiters::Ticket;
 use crossbeam_utils::sync::Parker;
+use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -24,7 +25,6 @@ enum Found {
 }
 
 /// Reads forward under a filter. One reader for catch-up and live: live is a lag of zero.
-#[derive(Debug)]
 pub(crate) struct Reading {
     store: Arc<Store>,
     scanner: Scanner,
@@ -48,37 +48,28 @@ impl Reading {
         let shared = store.shared();
         let generation = shared.marks.generation();
         let epoch = shared.epoch();
-        let mut found = None;
-        let next = match start {
-            Start::Earliest => shared.marks.first(),
-            Start::Latest => shared.marks.limit(level),
-            Start::Offset(asked) => {
-                let next = shared.marks.next();
-                if asked > next {
-                    return Err(ReadError::Offset { asked, next });
-                }
-                asked
-            }
-            Start::Position(position) => match shared.judge(&position) {
-                Verdict::Valid => position.offset,
-                Verdict::Diverged(gap) => {
-                    found = Some(Found::Gap(gap));
-                    gap.from
-                }
-                Verdict::Reset => return Err(ReadError::Reset),
-            },
-        };
-        let scanner = Scanner::new(next);
+        let (next, gap) = start_at(shared, start, level)?;
         Ok(Self {
             store,
-            scanner,
+            scanner: Scanner::new(next),
             filters,
             level,
             generation,
             epoch,
-            found,
+            found: gap.map(Found::Gap),
             ticket: None,
         })
+    }
+
+    /// Goes somewhere else; returns the offset and a gap that the next read tells.
+    pub(crate) fn seek(&mut self, start: Start) -> Result<(u64, Option<Gap>), ReadError> {
+        let shared = Arc::clone(self.store.shared());
+        self.generation = shared.marks.generation();
+        self.epoch = shared.epoch();
+        let (next, gap) = start_at(&shared, start, self.level)?;
+        self.scanner.seek(next);
+        self.found = gap.map(Found::Gap);
+        Ok((next, gap))
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -265,9 +256,43 @@ impl Reading {
     }
 }
 
+/// The offset of a start, and the gap that lies before it.
+pub(crate) fn start_at(
+    shared: &Shared,
+    start: Start,
+    level: ReadLevel,
+) -> Result<(u64, Option<Gap>), ReadError> {
+    match start {
+        Start::Earliest => Ok((shared.marks.first(), None)),
+        Start::Latest => Ok((shared.marks.limit(level), None)),
+        Start::Offset(asked) => {
+            let next = shared.marks.next();
+            if asked > next {
+                return Err(ReadError::Offset { asked, next });
+            }
+            Ok((asked, None))
+        }
+        Start::Position(position) => match shared.judge(&position) {
+            Verdict::Valid => Ok((position.offset, None)),
+            Verdict::Diverged(gap) => Ok((gap.from, Some(gap))),
+            Verdict::Reset => Err(ReadError::Reset),
+        },
+    }
+}
+
 /// The deadline after `timeout`; none if it lies beyond what the clock can say.
 pub(crate) fn deadline(timeout: Duration) -> Option<Instant> {
     Instant::now().checked_add(timeout)
+}
+
+impl fmt::Debug for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reading")
+            .field("position", &self.position())
+            .field("filters", &self.filters)
+            .field("level", &self.level)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Drop for Reading {

@@ -39,6 +39,8 @@ pub(crate) struct Follower {
     keys: Keys,
     base: u64,
     place: Place,
+    /// Epochs that began and are not in the history that was handed on.
+    met: Vec<(Epoch, u64)>,
 }
 
 /// What a look has found.
@@ -50,7 +52,7 @@ pub(crate) struct News {
     pub(crate) segments: Vec<Arc<Segment>>,
     /// The history, if an epoch began.
     pub(crate) history: Option<History>,
-    /// The writer's durable mark.
+    /// The writer's durable mark, so far as it could be read.
     pub(crate) durable: u64,
     /// Base of the oldest segment.
     pub(crate) first: u64,
@@ -161,6 +163,7 @@ impl Follower {
             keys,
             base,
             place: last.end,
+            met: Vec::new(),
         })
     }
 
@@ -173,37 +176,38 @@ impl Follower {
             .ok_or_else(|| no_end(&self.dir, ending))
     }
 
-    /// Looks for what the writer did since the last call.
-    pub(crate) fn poll(&mut self) -> io::Result<News> {
-        let mut news = News::default();
-        let mut met = Vec::new();
+    /// Looks for what the writer did since the last call. What was found before an error is in
+    /// `news` all the same, and must be taken: it is not found again.
+    pub(crate) fn poll(&mut self, news: &mut News) -> io::Result<()> {
         loop {
-            self.take_frames(&mut news, &mut met)?;
-            match self.next_segment()? {
-                Some(segment) => {
-                    met.push((segment.start().epoch, segment.base()));
-                    news.segments.push(segment);
-                }
-                None => break,
+            self.take_frames(news)?;
+            let epoch = self.place.epoch;
+            let Some(segment) = self.next_segment()? else {
+                break;
+            };
+            if self.place.epoch != epoch {
+                self.met.push((self.place.epoch, segment.base()));
             }
+            news.segments.push(segment);
         }
-        if !met.is_empty() {
-            news.history = Some(read_history(&*self.dir, &self.meta, &met)?);
+        if !self.met.is_empty() {
+            news.history = Some(read_history(&*self.dir, &self.meta, &self.met)?);
+            self.met.clear();
         }
         let durable = read_mark(&*self.dir, &self.meta)?.map_or(0, |mark| mark.offset);
         news.durable = durable.min(self.place.offset);
         let listing = Listing::read(&*self.dir)?;
         news.first = listing.bases.first().copied().unwrap_or(self.base);
-        Ok(news)
+        Ok(())
     }
 
-    fn take_frames(&mut self, news: &mut News, met: &mut Vec<(Epoch, u64)>) -> io::Result<()> {
+    fn take_frames(&mut self, news: &mut News) -> io::Result<()> {
         let scanned = scan_by_reading(&self.region, self.place, &self.keys)?;
         if scanned.end.at > self.place.at {
             self.region.publish(scanned.end.at);
             self.place = scanned.end;
             news.next = Some(self.place.offset);
-            met.extend(scanned.epochs);
+            self.met.extend(scanned.epochs);
         }
         Ok(())
     }
@@ -216,9 +220,12 @@ impl Follower {
         for name in named.into_iter().chain(listing.spares) {
             let mut region = match self.dir.follow_region(&name, HEADER_BYTES) {
                 Ok(region) => region,
-                // Renamed or unlinked since the listing: the next poll finds it.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
+                Err(error) => match error.kind() {
+                    // Renamed or unlinked since the listing, or a spare that is being made: the
+                    // next poll finds it.
+                    io::ErrorKind::NotFound | io::ErrorKind::InvalidData => continue,
+                    _ => return Err(error),
+                },
             };
             let Ok(header) = segment::read_header(region.region(), Some(end)) else {
                 continue;

@@ -142,13 +142,8 @@ impl Recovery<'_> {
 
     fn open_cursors(&self, ending: &mut Ending) -> Result<CursorFile, OpenError> {
         let dir = Arc::clone(self.dir);
-        let (cursors, faults) = CursorFile::open(
-            dir,
-            self.meta,
-            ending.end,
-            self.options.max_cursors_value(),
-            false,
-        )?;
+        let (cursors, faults) =
+            CursorFile::open(dir, self.meta, ending.end, self.options.max_cursors_value())?;
         ending.report.damaged.extend(faults);
         Ok(cursors)
     }

@@ -17,9 +17,10 @@ impl Shared {
         let Some(follower) = follower.as_mut() else {
             return Ok(());
         };
-        let news = follower.poll()?;
+        let mut news = News::default();
+        let polled = follower.poll(&mut news);
         self.take_news(news);
-        Ok(())
+        polled
     }
 
     fn take_news(&self, news: News) {
@@ -37,7 +38,7 @@ impl Shared {
         if let Some(next) = news.next.filter(|next| *next != self.marks.next()) {
             asleep |= self.marks.end.publish(next).has(Sleeper::DISPATCHER);
         }
-        if news.durable != self.marks.durable() {
+        if news.durable > self.marks.durable() {
             asleep |= self
                 .marks
                 .durable

@@ -94,7 +94,7 @@ impl Shared {
     /// Threads leave, or never came. With the last one the log has ended: what is still waiting
     /// will not come, and somebody else may open it.
     pub(super) fn leave(&self, threads: usize) {
-        if self.running.fetch_sub(threads, Ordering::AcqRel) != threads {
+        if threads == 0 || self.running.fetch_sub(threads, Ordering::AcqRel) != threads {
             return;
         }
         let mut state = self.append.lock();

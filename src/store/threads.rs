@@ -77,8 +77,8 @@ impl Store {
         store.shared.running.store(threads.len(), Ordering::Release);
         for (number, thread) in threads.iter().enumerate() {
             if let Err(error) = store.spawn(thread) {
-                let missing = threads.len() - number;
-                store.shared.leave(missing);
+                // The one that failed has left already, with its place.
+                store.shared.leave(threads.len() - number - 1);
                 let path = store.shared.dir.path();
                 return Err(IoFailure::new(path, "start a thread", error));
             }

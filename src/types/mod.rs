@@ -16,7 +16,8 @@ pub use filter_set::{FilterSet, MAX_FILTERS, MAX_IDENTITIES};
 pub use gap::{Gap, GapReason};
 pub use offset::MAX_OFFSET;
 pub use position::{Epoch, LogId, Position, PositionParseError};
-pub use topic::{MAX_NAME_BYTES, Topic, TopicError, check_name, check_topic};
+pub use topic::{MAX_NAME_BYTES, Topic, TopicError};
 
 pub(crate) use event::{MAX_NOT_TO, MAX_TOPICS, USER_TAGS};
 pub(crate) use offset::{to_u64, to_usize};
+pub(crate) use topic::{check_name, check_topic};

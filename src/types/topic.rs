@@ -71,7 +71,7 @@ impl Topic {
 ///
 /// # Errors
 /// The first rule that it breaks.
-pub fn check_topic(topic: &str) -> Result<(), TopicError> {
+pub(crate) fn check_topic(topic: &str) -> Result<(), TopicError> {
     check_length(topic)?;
     // Appends come through here, and nearly all topics are plain ASCII: one pass over the bytes.
     let mut token_is_empty = true;
@@ -121,7 +121,7 @@ fn check_characters(topic: &str) -> Result<(), TopicError> {
 ///
 /// # Errors
 /// The first rule that it breaks.
-pub fn check_name(name: &str) -> Result<(), TopicError> {
+pub(crate) fn check_name(name: &str) -> Result<(), TopicError> {
     check_length(name)?;
     match name
         .char_indices()

@@ -4,7 +4,8 @@ use crate::child::until;
 use std::time::Duration;
 use wakelog::{AckError, Cursor, CursorError, Log, Opened, Options, ReadError, Start, SyncPolicy};
 
-fn manual() -> Options {
+/// Small segments, and no sync but those that a test asks for.
+pub(crate) fn manual() -> Options {
     Options::new()
         .segment_bytes(16 << 10)
         .sync(SyncPolicy::Manual)
@@ -17,26 +18,29 @@ fn log_of(topic: &str, count: u64) -> Log {
     log
 }
 
-fn append(log: &Log, topic: &str, count: u64) {
+/// Appends so many events; the payload of each is its offset.
+pub(crate) fn append(log: &Log, topic: &str, count: u64) {
     for _ in 0..count {
         let payload = log.next_offset().to_string();
         log.append(topic, payload).unwrap();
     }
 }
 
-fn open(log: &Log, name: &str, filter: &str) -> Cursor {
+/// Opens a cursor that begins at the first event if it is new.
+pub(crate) fn open(log: &Log, name: &str, filter: &str) -> Cursor {
     let builder = log.cursor(name).topics([filter]);
     builder.start(Start::Earliest).open().unwrap()
 }
 
-fn next(cursor: &mut Cursor) -> Option<u64> {
+/// The offset of the next event.
+pub(crate) fn next(cursor: &mut Cursor) -> Option<u64> {
     let event = cursor.next().unwrap()?;
     assert_eq!(event.payload(), event.offset().to_string().as_bytes());
     Some(event.offset())
 }
 
 /// Reads and acks so many events.
-fn advance(cursor: &mut Cursor, count: u64) {
+pub(crate) fn advance(cursor: &mut Cursor, count: u64) {
     for _ in 0..count {
         let event = cursor.next().unwrap().unwrap();
         cursor.ack(&event).unwrap();
@@ -133,79 +137,6 @@ fn a_waiting_handle_is_fenced_at_once() {
     append(&log, "a", 1);
     assert_eq!(newer.recv().unwrap().offset(), 0);
     drop(bob);
-}
-
-#[test]
-fn the_filters_of_a_cursor_are_kept() {
-    let dir = tempfile::tempdir().unwrap();
-    let log = manual().open(dir.path()).unwrap();
-    append(&log, "a", 2);
-    append(&log, "b", 2);
-    let begin = || log.cursor("alice").start(Start::Earliest);
-    let mut cursor = begin()
-        .topics(["b", "c.*"])
-        .identities(["me"])
-        .open()
-        .unwrap();
-    assert_eq!(next(&mut cursor), Some(2));
-    drop(cursor);
-    // The same in another order, or none at all.
-    drop(
-        begin()
-            .topics(["c.*", "b", "b"])
-            .identities(["me"])
-            .open()
-            .unwrap(),
-    );
-    let mut cursor = log.cursor("alice").open().unwrap();
-    assert_eq!(next(&mut cursor), Some(2));
-
-    let others = [
-        begin().topics(["a"]).identities(["me"]),
-        begin().topics(["b", "c.*"]),
-        begin().topics(["b", "c.*"]).identities(["you"]),
-        begin().topics(["b", "c.*", "d"]).identities(["me"]),
-    ];
-    for builder in others {
-        match builder.open() {
-            Err(CursorError::FilterDiffers { mut stored }) => {
-                stored.sort();
-                assert_eq!(stored, ["b", "c.*"]);
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-    // A refusal fences nobody.
-    let event = cursor.next().unwrap().unwrap();
-    cursor.ack(&event).unwrap();
-    drop((cursor, log));
-    let log = manual().open(dir.path()).unwrap();
-    assert_eq!(log.cursor("alice").open().unwrap().acked(), 4);
-}
-
-#[test]
-fn filters_change_when_asked_and_the_place_stays() {
-    let dir = tempfile::tempdir().unwrap();
-    let log = manual().open(dir.path()).unwrap();
-    for topic in ["a", "b", "a", "b"] {
-        append(&log, topic, 1);
-    }
-    let mut cursor = open(&log, "alice", "a");
-    advance(&mut cursor, 1);
-    let refiltered = log.cursor("alice").topics(["b"]).refilter().open();
-    let mut cursor = refiltered.unwrap();
-    assert_eq!((cursor.opened(), cursor.acked()), (Opened::Resumed, 1));
-    assert_eq!(next(&mut cursor), Some(1));
-    let old = log.cursor("alice").topics(["a"]).open();
-    assert!(matches!(old, Err(CursorError::FilterDiffers { .. })));
-    drop((cursor, log));
-    let log = manual().open(dir.path()).unwrap();
-    let mut cursor = log.cursor("alice").topics(["b"]).open().unwrap();
-    assert_eq!(next(&mut cursor), Some(1));
-    assert_eq!(next(&mut cursor), Some(3));
-    // A cursor that is not known yet may ask for it too.
-    let new = log.cursor("bob").topics(["b"]).refilter().open().unwrap();
-    assert_eq!(new.opened(), Opened::New);
 }
 
 #[test]

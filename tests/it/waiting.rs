@@ -1,13 +1,9 @@
-//! Waiting for events: blocking, with a time limit, and as futures and streams on an executor that
-//! this file writes by hand.
+//! Waiting for events: blocking, with a time limit, as futures and as streams.
 
-use futures_core::Stream;
-use std::future::Future;
-use std::pin::{Pin, pin};
+use crate::executor::{Bell, block_on, next};
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use wakelog::{
     AckError, Log, NewEvent, Options, ReadError, ReadLevel, Reader, Start, SyncError, SyncPolicy,
@@ -17,52 +13,6 @@ const LONG: Duration = Duration::from_secs(600);
 
 fn manual() -> Log {
     Options::new().sync(SyncPolicy::Manual).in_memory().unwrap()
-}
-
-/// Unparks the thread that polls, and counts how often.
-struct Bell {
-    thread: Thread,
-    rings: AtomicU64,
-}
-
-impl Bell {
-    fn new() -> Arc<Bell> {
-        Arc::new(Bell {
-            thread: std::thread::current(),
-            rings: AtomicU64::new(0),
-        })
-    }
-
-    fn rings(&self) -> u64 {
-        self.rings.load(Ordering::SeqCst)
-    }
-}
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.rings.fetch_add(1, Ordering::SeqCst);
-        self.thread.unpark();
-    }
-}
-
-/// Runs a future on this thread. A wake-up that is missed fails the test instead of hanging it.
-fn block_on<F: Future>(future: F) -> F::Output {
-    let waker = Waker::from(Bell::new());
-    let mut context = Context::from_waker(&waker);
-    let mut future = pin!(future);
-    let start = Instant::now();
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-            return output;
-        }
-        assert!(start.elapsed() < Duration::from_secs(60), "never woken");
-        std::thread::park_timeout(Duration::from_secs(60));
-    }
-}
-
-/// The next item of a stream.
-async fn next<S: Stream>(mut stream: Pin<&mut S>) -> Option<S::Item> {
-    std::future::poll_fn(|context| stream.as_mut().poll_next(context)).await
 }
 
 fn reader(log: &Log, filter: &str) -> Reader {
@@ -300,12 +250,9 @@ fn a_future_that_is_dropped_leaves_nobody_waiting() {
     drop(one);
     assert!(poll(&mut two, &bell).is_pending());
     log.append("a", "x").unwrap();
-    assert_eq!(
-        block_on(async { two.ready().await.map(|()| two.next()) })
-            .unwrap()
-            .unwrap()
-            .unwrap()
-            .offset(),
-        0
-    );
+    let event = block_on(async {
+        two.ready().await.unwrap();
+        two.next().unwrap().unwrap()
+    });
+    assert_eq!(event.offset(), 0);
 }

@@ -2,8 +2,9 @@
 
 use super::{EPOCH, LOG, OTHER, for_each_flip};
 use crate::format::bytes::SECTOR;
+use crate::format::segment_header::{MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES};
 use crate::format::*;
-use crate::types::{Epoch, MAX_OFFSET};
+use crate::types::MAX_OFFSET;
 
 fn meta() -> Meta {
     let secret = [9; 16];

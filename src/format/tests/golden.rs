@@ -3,6 +3,7 @@
 //! The hex was made from `docs/format.md` by other means than this crate. When the format changes
 //! on purpose, its version does too, and new bytes go beside these.
 
+use crate::format::skip::{Skip, SkipReason};
 use crate::format::*;
 use crate::types::{Epoch, FilterSet, LogId, MAX_OFFSET, NewEvent};
 

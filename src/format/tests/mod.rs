@@ -5,6 +5,7 @@ mod files;
 mod frames;
 mod golden;
 
+use super::skip::decode_skip;
 use super::*;
 use crate::options::Options;
 use crate::types::{Epoch, LogId};

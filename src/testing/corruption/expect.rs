@@ -140,7 +140,11 @@ impl Expected {
             shared.marks.durable()
         );
         let lost: Vec<u64> = gaps.iter().flat_map(|gap| gap.from..gap.to).collect();
-        ensure!(lost == self.lost, "gaps {gaps:?}, but lost are {:?}", self.lost);
+        ensure!(
+            lost == self.lost,
+            "gaps {gaps:?}, but lost are {:?}",
+            self.lost
+        );
         self.positions(truth, shared)
     }
 

@@ -3,8 +3,8 @@
 use super::super::sample::Sample;
 use crate::dir::{Directory, Image, MemoryDir};
 use crate::format::MARK_FILE_BYTES;
-use crate::segment::{self, Segment, Step};
 use crate::reader::{Event, Scan, Scanner};
+use crate::segment::{self, Segment, Step};
 use crate::store::Shared;
 use crate::types::LogId;
 use crate::{Log, Options, Position, SyncPolicy, format, recovery};
@@ -117,7 +117,15 @@ impl Truth {
         assert_eq!(files.keys().filter(|name| is_segment(name)).count(), 4);
         let frames = frames_of(&dir);
         let events = events_of(MemoryDir::from_image(image), &samples);
-        Self { ended, files, log, events, frames, mark, positions }
+        Self {
+            ended,
+            files,
+            log,
+            events,
+            frames,
+            mark,
+            positions,
+        }
     }
 
     /// The next offset of the whole log.
@@ -221,19 +229,27 @@ fn events_of(dir: MemoryDir, samples: &[Sample]) -> Vec<EventTruth> {
     let mut events = Vec::new();
     let mut time = 0;
     for sample in samples {
-        let Scan::Event(segment, spot) =
-            scanner.advance(&shared, shared.marks.next(), |_| true).unwrap()
+        let Scan::Event(segment, spot) = scanner
+            .advance(&shared, shared.marks.next(), |_| true)
+            .unwrap()
         else {
             panic!("{} of {} events", events.len(), samples.len());
         };
         assert!(time <= spot.time, "times never fall");
         time = spot.time;
-        let record = segment.region().bytes(spot.at..spot.at + spot.bytes).unwrap().to_vec();
+        let record = segment
+            .region()
+            .bytes(spot.at..spot.at + spot.bytes)
+            .unwrap()
+            .to_vec();
         events.push(EventTruth { record, time });
         let event = Event::new(segment, spot, shared.epoch());
         assert_eq!(sample.differs_from_event(&event), None);
     }
-    assert!(matches!(scanner.advance(&shared, shared.marks.next(), |_| true), Ok(Scan::Done)));
+    assert!(matches!(
+        scanner.advance(&shared, shared.marks.next(), |_| true),
+        Ok(Scan::Done)
+    ));
     events
 }
 

@@ -36,8 +36,9 @@ export const words = (value, most) =>
 // A person's colour and letters, the same in every tab.
 export function mark(id, name) {
   let hash = 0;
-  for (const letter of id) hash = (hash * 31 + letter.codePointAt(0)) % 360;
+  for (const letter of id) hash = (hash * 31 + letter.codePointAt(0)) % 65_521;
   const letters = name.split(/\s+/).map((word) => word[0] ?? "");
   const text = letters.slice(0, 2).join("").toUpperCase();
-  return h("span", { class: "mark", style: `--hue:${hash}`, "aria-hidden": "true" }, text);
+  const style = `--hue:${(hash * 137) % 360}`;
+  return h("span", { class: "mark", style, "aria-hidden": "true" }, text);
 }

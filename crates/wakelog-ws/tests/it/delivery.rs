@@ -4,7 +4,7 @@ use serde_json::json;
 use tempfile::tempdir;
 use wakelog_ws::{Hub, Outgoing, Payload};
 
-use crate::kit::{Server, fill, log_at, offsets, slow_log_at};
+use crate::kit::{SHORTLY, Server, fill, log_at, offsets, slow_log_at};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn published_events_come_to_those_who_hear_the_topic() {
@@ -151,16 +151,23 @@ async fn nothing_that_is_not_durable_leaves_the_server() {
     }
     assert_eq!(offsets(&other.take(2).await), [1, 2]);
 
-    // An ack is answered when it is on disk, and so not now.
+    // An ack is answered after a sync that began after it, which makes this event durable too.
+    assert_eq!(log.append("b", "3").unwrap(), 3);
+    assert_eq!(log.durable_offset(), 3);
     let end = welcome["end"].as_str().unwrap();
     let position = format!("{}.2", end.rsplit_once('.').unwrap().0);
     client
         .say(json!({"type": "ack", "position": position}))
         .await;
-    client.hear_nothing().await;
-    log.sync().unwrap();
+    let syncing = log.clone();
+    let sync = tokio::spawn(async move {
+        tokio::time::sleep(SHORTLY).await;
+        syncing.sync().unwrap();
+    });
     let answer = client.hear("ack_ok").await;
+    assert_eq!(log.durable_offset(), 4);
     assert_eq!(answer["position"], position.as_str());
+    sync.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

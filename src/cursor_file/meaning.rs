@@ -1,0 +1,212 @@
+//! What slots and definitions mean together: the table of `docs/format.md`, section 6.
+
+use super::chunk::{self, Chunks, Slot};
+use super::load::{Newest, tell};
+use super::slot::Progress;
+use super::table::{Entry, NOWHERE, Table};
+use crate::error::Corruption;
+use crate::format::{DefinitionKind, SlotHeader, SlotKey, SlotWord, place_of};
+use crate::types::LogId;
+use std::collections::HashMap;
+
+/// What was found so far.
+pub(super) struct Found<'a> {
+    pub(super) log: LogId,
+    pub(super) chunks: &'a Chunks,
+    pub(super) table: Table,
+    pub(super) faults: Vec<Corruption>,
+}
+
+/// What the files say.
+pub(super) struct Loaded {
+    pub(super) table: Table,
+    pub(super) faults: Vec<Corruption>,
+    /// Bytes of the definitions that hold.
+    pub(super) live: u64,
+    /// The slots of all cursors that can be used.
+    pub(super) used: Vec<u32>,
+    /// Generations of free slots that definitions in the file still name.
+    pub(super) stale: HashMap<u32, u32>,
+    /// Cursors whose creation did not come to its end.
+    pub(super) unwritten: Vec<Entry>,
+}
+
+/// What a slot with a definition is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meaning {
+    Cursor {
+        unwritten: bool,
+    },
+    Corrupt,
+    Free,
+    /// The definition is of another use of the slot than the slot itself.
+    NotItsDefinition,
+}
+
+impl Found<'_> {
+    /// Judges each slot that has a definition, and then the others.
+    pub(super) fn load(mut self, mut newest: HashMap<u32, Newest>) -> Loaded {
+        let (mut used, mut unwritten) = (Vec::new(), Vec::new());
+        let (mut stale, mut live) = (HashMap::new(), 0);
+        newest.retain(|slot, definition| {
+            let meaning = self.meaning(*slot, definition);
+            let corrupt = meaning == Meaning::Corrupt;
+            let entry = Entry {
+                slot: *slot,
+                position: definition.position,
+                corrupt,
+            };
+            match meaning {
+                Meaning::Cursor {
+                    unwritten: is_unwritten,
+                } => {
+                    used.push(*slot);
+                    unwritten.extend(is_unwritten.then_some(entry));
+                    self.know(definition.hash, entry);
+                    live += u64::from(definition.bytes);
+                }
+                Meaning::Corrupt => {
+                    self.tell(*slot, "a cursor whose words verify");
+                    self.know(definition.hash, entry);
+                    live += u64::from(definition.bytes);
+                }
+                Meaning::Free => {
+                    stale.insert(*slot, definition.generation);
+                }
+                Meaning::NotItsDefinition => return false,
+            }
+            true
+        });
+        self.look_at_the_rest(&newest);
+        let Found { table, faults, .. } = self;
+        Loaded {
+            table,
+            faults,
+            live,
+            used,
+            stale,
+            unwritten,
+        }
+    }
+
+    /// The first four rows of the table: there is a good definition.
+    fn meaning(&mut self, number: u32, definition: &Newest) -> Meaning {
+        let in_use = definition.kind == DefinitionKind::InUse;
+        let Some((chunk, index)) = self.chunks.place_of(number) else {
+            // A file that should be here is not. Nothing new is put in its place, or else the
+            // next open would take this cursor for one that was never made.
+            let chunk = place_of(number).filter(|_| in_use);
+            chunk
+                .into_iter()
+                .for_each(|(chunk, _)| self.chunks.set_unusable(chunk));
+            return if in_use {
+                Meaning::Corrupt
+            } else {
+                Meaning::Free
+            };
+        };
+        let slot = chunk.slot(index);
+        let header = self.header(number, slot);
+        let (hash, generation) = (definition.hash, definition.generation);
+        let own = SlotHeader { hash, generation };
+        if header.is_some_and(|header| header != own) {
+            return Meaning::NotItsDefinition;
+        }
+        if !in_use {
+            slot.clear();
+            return Meaning::Free;
+        }
+        let unwritten = slot.load(2) == 0;
+        let progress = Progress::new(slot, SlotKey::new(number, generation));
+        match (progress.get(SlotWord::Acked), progress.get(SlotWord::Saved)) {
+            (Some(_), saved) => {
+                if saved.is_none() && !unwritten {
+                    self.tell(number, "a saved offset that verifies");
+                }
+            }
+            (None, Some(saved)) => {
+                // Of a creation that did not finish, any of the words may be on disk.
+                if !unwritten {
+                    self.tell(number, "an acked offset that verifies");
+                }
+                progress.set(SlotWord::Acked, saved);
+            }
+            (None, None) if unwritten => {
+                slot.clear();
+                return Meaning::Free;
+            }
+            (None, None) => return Meaning::Corrupt,
+        }
+        if progress.get(SlotWord::Kept).is_none() {
+            if !unwritten {
+                self.tell(number, "the kept end of a gap that verifies");
+            }
+            progress.set(SlotWord::Kept, 0);
+        }
+        if header.is_none() {
+            if !unwritten {
+                self.tell(number, "the header of a cursor slot");
+            }
+            self.mend_header(number, slot, own);
+        }
+        Meaning::Cursor { unwritten }
+    }
+
+    /// The header follows from the definition. Word 2 is stored when the rest is on disk.
+    fn mend_header(&self, number: u32, slot: Slot<'_>, header: SlotHeader) {
+        let [first, second, _] = header.words(self.log, number);
+        slot.store(2, 0);
+        slot.store(0, first);
+        slot.store(1, second);
+    }
+
+    /// The last two rows: there is no good definition.
+    fn look_at_the_rest(&mut self, defined: &HashMap<u32, Newest>) {
+        let chunks = self.chunks;
+        for chunk in chunks.iter() {
+            for index in 0..chunk.slots() {
+                let number = chunk.slot_number(index);
+                let slot = chunk.slot(index);
+                if slot.is_zero() || defined.contains_key(&number) {
+                    continue;
+                }
+                match self.header(number, slot) {
+                    Some(header) => {
+                        self.tell(number, "a cursor with a definition");
+                        let entry = Entry {
+                            slot: number,
+                            position: NOWHERE,
+                            corrupt: true,
+                        };
+                        self.know(header.hash, entry);
+                    }
+                    None => slot.clear(),
+                }
+            }
+        }
+    }
+
+    fn header(&self, number: u32, slot: Slot<'_>) -> Option<SlotHeader> {
+        let words = [slot.load(0), slot.load(1), slot.load(2)];
+        SlotHeader::parse(words, self.log, number)
+    }
+
+    /// Two slots of one name are damage too: one that can be used holds, and of two the one that
+    /// was defined later.
+    fn know(&mut self, hash: u64, entry: Entry) {
+        let known = self.table.get(hash);
+        let worth = |entry: &Entry| (!entry.corrupt, entry.position);
+        let holds = known.is_none_or(|known| worth(&known) < worth(&entry));
+        let other = if holds { known } else { Some(entry) };
+        if let Some(other) = other {
+            self.tell(other.slot, "one cursor of a name");
+        }
+        if holds {
+            self.table.insert(hash, entry);
+        }
+    }
+
+    fn tell(&mut self, slot: u32, expected: &'static str) {
+        tell(&mut self.faults, chunk::corruption(slot, expected));
+    }
+}

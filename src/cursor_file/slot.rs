@@ -1,0 +1,185 @@
+//! The words of one cursor, and the handle on them.
+
+use super::Inner;
+use super::chunk::{Chunk, Slot};
+use super::definitions;
+use crate::format::{SlotKey, SlotWord};
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// The progress of one cursor, read and written through the key of its words.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Progress<'a> {
+    slot: Slot<'a>,
+    key: SlotKey,
+}
+
+impl<'a> Progress<'a> {
+    pub(super) fn new(slot: Slot<'a>, key: SlotKey) -> Progress<'a> {
+        Progress { slot, key }
+    }
+
+    /// The value of a word, if it verifies.
+    pub(super) fn get(&self, word: SlotWord) -> Option<u64> {
+        self.key.unpack(word, self.slot.load(word.number()))
+    }
+
+    pub(super) fn set(&self, word: SlotWord, value: u64) {
+        self.slot.store(word.number(), self.key.pack(word, value));
+    }
+
+    /// Raises a word; says whether that changed it. Words compare as their values do.
+    pub(super) fn raise(&self, word: SlotWord, value: u64) -> bool {
+        let packed = self.key.pack(word, value);
+        let before = self
+            .slot
+            .word(word.number())
+            .fetch_max(packed, Ordering::AcqRel);
+        before < packed
+    }
+}
+
+/// What is stored of a cursor besides its progress.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Definition {
+    pub(crate) filters: Vec<String>,
+    /// `None`: they follow from the filters.
+    pub(crate) identities: Option<Vec<String>>,
+}
+
+/// A cursor of the file. Clones are the same cursor.
+#[derive(Clone)]
+pub(crate) struct SlotHandle {
+    inner: Arc<Inner>,
+    chunk: Arc<Chunk>,
+    index: u32,
+    number: u32,
+    generation: u32,
+    hash: u64,
+    key: SlotKey,
+}
+
+impl SlotHandle {
+    pub(super) fn new(
+        inner: &Arc<Inner>,
+        chunk: Arc<Chunk>,
+        index: u32,
+        number: u32,
+        generation: u32,
+        hash: u64,
+    ) -> SlotHandle {
+        let inner = Arc::clone(inner);
+        let key = SlotKey::new(number, generation);
+        SlotHandle {
+            inner,
+            chunk,
+            index,
+            number,
+            generation,
+            hash,
+            key,
+        }
+    }
+
+    /// The number of the slot over all chunks: the same cursor has the same one as long as it is.
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Which use of the slot the cursor is.
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    pub(super) fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// Filters and identities, from the disk.
+    ///
+    /// # Errors
+    /// What the file system says; `InvalidData` if the definition does not verify any more.
+    pub(crate) fn definition(&self) -> io::Result<Definition> {
+        let state = self.inner.state.lock();
+        let entry = state.table.get(self.hash);
+        let position = entry.map_or(u32::MAX, |entry| entry.position);
+        let definition = state.definitions.read(position, self.inner.log, |found| {
+            let filters = found.filters.map(String::from).collect();
+            let identities = found
+                .identities
+                .map(|names| names.map(String::from).collect());
+            Definition {
+                filters,
+                identities,
+            }
+        })?;
+        let damaged = || {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                definitions::corruption(position),
+            )
+        };
+        definition.ok_or_else(damaged)
+    }
+
+    /// The next offset that the consumer wants.
+    #[inline]
+    pub(crate) fn acked(&self) -> u64 {
+        let progress = self.progress();
+        // Open has mended both; the second word is for memory that changes under our hands.
+        let acked = progress
+            .get(SlotWord::Acked)
+            .or_else(|| progress.get(SlotWord::Saved));
+        acked.unwrap_or(0)
+    }
+
+    /// Everything below `offset` is done. `false`: that was known.
+    #[inline]
+    pub(crate) fn ack(&self, offset: u64) -> bool {
+        let moved = self.progress().raise(SlotWord::Acked, offset);
+        if moved {
+            self.inner.touched(&self.chunk, self.index);
+        }
+        moved
+    }
+
+    /// Puts the cursor to `offset`, back or forth.
+    pub(crate) fn seek(&self, offset: u64) {
+        self.progress().set(SlotWord::Acked, offset);
+        self.inner.touched(&self.chunk, self.index);
+    }
+
+    /// The end of a divergence that the consumer was not told of or has not acked.
+    pub(crate) fn kept(&self) -> Option<u64> {
+        self.progress().get(SlotWord::Kept).filter(|to| *to != 0)
+    }
+
+    /// Keeps the end of a divergence, the higher one if there is one already.
+    pub(crate) fn keep(&self, to: u64) {
+        self.progress().raise(SlotWord::Kept, to);
+        self.inner.touched(&self.chunk, self.index);
+    }
+
+    /// The divergence was acked.
+    pub(crate) fn clear_kept(&self) {
+        self.progress().set(SlotWord::Kept, 0);
+        self.inner.touched(&self.chunk, self.index);
+    }
+
+    fn progress(&self) -> Progress<'_> {
+        Progress::new(self.chunk.slot(self.index), self.key)
+    }
+}
+
+impl fmt::Debug for SlotHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SlotHandle")
+            .field("number", &self.number)
+            .field("generation", &self.generation)
+            .field("acked", &self.acked())
+            .field("kept", &self.kept())
+            .finish_non_exhaustive()
+    }
+}
