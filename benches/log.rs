@@ -49,7 +49,7 @@ fn main() {
     let start = Instant::now();
     let copy = median(size.repeats, || copy_and_checksum(size.appends));
     header("events of 100 B, default options", "copy + crc32");
-    let memory = || append_in_memory(size.appends);
+    let memory = || append_in_memory(size);
     row(
         "append, 1 thread, in memory",
         median(size.repeats, memory),
@@ -141,9 +141,8 @@ fn batched(log: &Log, count: u32) {
     }
 }
 
-/// A log whose active segment is new and has the default size: segments begin small and double.
-fn grown_log(dir: &Path, size: &Size) -> Log {
-    let log = Log::open(dir).unwrap();
+/// Lets a log grow until its active segment has the default size: segments begin small and double.
+fn grown(log: Log, size: &Size) -> Log {
     while size.repeats > 1 && log.segments() < 7 {
         batched(&log, BATCH);
     }
@@ -154,7 +153,7 @@ fn grown_log(dir: &Path, size: &Size) -> Log {
 /// Appends with some threads, while the log syncs every 10 milliseconds.
 fn append(size: &Size, threads: u32, work: impl Fn(&Log, u32) + Sync) -> f64 {
     let dir = tempfile::tempdir().unwrap();
-    let log = grown_log(dir.path(), size);
+    let log = grown(Log::open(dir.path()).unwrap(), size);
     let begin = Barrier::new(usize::try_from(threads).unwrap() + 1);
     let mut start = Instant::now();
     std::thread::scope(|scope| {
@@ -171,11 +170,11 @@ fn append(size: &Size, threads: u32, work: impl Fn(&Log, u32) + Sync) -> f64 {
 }
 
 /// Without a disk: what the log itself takes.
-fn append_in_memory(count: u32) -> f64 {
-    let log = Log::in_memory().unwrap();
+fn append_in_memory(size: &Size) -> f64 {
+    let log = grown(Log::in_memory().unwrap(), size);
     let start = Instant::now();
-    single(&log, count);
-    each(start, count)
+    single(&log, size.appends);
+    each(start, size.appends)
 }
 
 /// From an empty directory on: small segments, rolls, and what the disk takes.

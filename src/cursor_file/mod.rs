@@ -5,8 +5,8 @@
 //! keeps:
 //!
 //! 1. a definition is on disk before the words of its slot say anything about it: word 2, which
-//! says *in use*, is not stored before both are; 2. `saved` gets a value only after `acked` with
-//! that value is on disk.
+//!    says *in use*, is not stored before both are;
+//! 2. `saved` gets a value only after `acked` with that value is on disk.
 //!
 //! So a slot in use whose words are both bad, or whose definition is missing, is damage, never the
 //! mere trace of a creation that did not finish.

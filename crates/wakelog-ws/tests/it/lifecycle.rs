@@ -101,13 +101,16 @@ async fn heartbeats_move_quiet_clients_and_silent_ones_are_closed() {
     assert!(client.take(0).await.is_empty());
     fill(&log, "loud", 0..500);
     let stem = welcome["end"].as_str().unwrap().rsplit_once('.').unwrap().0;
-    let mut position = json!(null);
-    while position != format!("{stem}.500") {
+    let wanted = json!(format!("{stem}.500"));
+    let mut beats = 0;
+    loop {
         let beat = client.hear("heartbeat").await;
-        if let Some(moved) = beat["positions"].get("s") {
-            position = moved.clone();
-        }
         client.say(json!({"type": "heartbeat"})).await;
+        if beat["positions"].get("s") == Some(&wanted) {
+            break;
+        }
+        beats += 1;
+        assert!(beats < 50, "no heartbeat has moved the position");
     }
     // Still awake after it was moved.
     fill(&log, "quiet", 500..501);
@@ -167,19 +170,14 @@ async fn a_reader_that_stalls_holds_up_nobody_and_is_cut() {
     stalled
         .subscribe(&["a"], json!({"start": "earliest", "credit": credit}))
         .await;
-    for _ in 0..40 {
-        // Asks for more and more, and reads nothing of it.
+    // Asks for more and more, and reads nothing of it.
+    let asking = tokio::spawn(async move {
         let more = json!({"type": "credit", "sub": "s", "events": 4096, "bytes": 1 << 20});
-        if stalled
-            .socket
-            .send(Message::text(more.to_string()))
-            .await
-            .is_err()
-        {
-            break;
+        let more = Message::text(more.to_string());
+        while stalled.socket.send(more.clone()).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    });
     let (mut good, _) = server.welcome(None).await;
     good.subscribe(&["b"], json!({"start": "latest"})).await;
     good.take(0).await;
@@ -195,6 +193,7 @@ async fn a_reader_that_stalls_holds_up_nobody_and_is_cut() {
         }
     };
     within(gone).await;
+    within(asking).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
