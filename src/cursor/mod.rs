@@ -239,18 +239,22 @@ impl Cursor {
     /// a cursor goes back.
     ///
     /// # Errors
-    /// [`ReadError::Fenced`]; [`ReadError::Offset`], [`ReadError::Reset`] for the start: the cursor
-    /// stays where it is.
+    /// [`ReadError::Fenced`], [`ReadError::Closed`]; [`ReadError::Offset`], [`ReadError::Reset`] for
+    /// the start: the cursor stays where it is.
     pub fn seek(&mut self, start: Start) -> Result<(), ReadError> {
         if self.fence.is_fenced() {
             return Err(ReadError::Fenced);
         }
+        // Somebody else may have the log open by now.
+        if self.reading.shared().marks.closed() {
+            return Err(ReadError::Closed);
+        }
         let (offset, gap) = self.reading.seek(start)?;
         self.gap = None;
         self.handed = 0;
-        match gap {
-            Some(gap) => self.slot.keep(gap.to),
-            None => self.slot.clear_kept(),
+        self.slot.clear_kept();
+        if let Some(gap) = gap {
+            self.slot.keep(gap.to);
         }
         self.slot.seek(offset);
         self.reading.shared().wake_sync();

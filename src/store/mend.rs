@@ -106,6 +106,7 @@ impl Shared {
             state.status = Status::Closed;
         }
         state.writer = None;
+        state.spare = SpareSlot::None;
         self.lock.lock().take();
         drop(state);
         self.wake_everybody();

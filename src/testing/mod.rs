@@ -2,4 +2,5 @@
 
 mod basics;
 mod corruption;
+mod model;
 mod sample;

@@ -132,6 +132,9 @@ fn a_waiting_handle_is_fenced_at_once() {
     std::thread::sleep(Duration::from_millis(20));
     let mut newer = open(&log, "alice", "a");
     let bob = open(&log, "bob", "a");
+    until("the end of both", || {
+        waiting.is_finished() && patient.is_finished()
+    });
     assert!(matches!(waiting.join().unwrap(), Err(ReadError::Fenced)));
     assert!(matches!(patient.join().unwrap(), Err(ReadError::Fenced)));
     append(&log, "a", 1);

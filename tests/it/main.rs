@@ -16,5 +16,6 @@ mod positions;
 mod pypi;
 mod read_only;
 mod refused;
+mod seeking;
 mod tidy;
 mod waiting;

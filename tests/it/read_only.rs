@@ -231,6 +231,7 @@ fn a_closed_follower_says_so() {
     assert_eq!(reader.recv().unwrap().payload(), b"x");
     let waiting = std::thread::spawn(move || reader.recv());
     log.close().unwrap();
+    child::until("the reader's end", || waiting.is_finished());
     assert!(matches!(waiting.join().unwrap(), Err(ReadError::Closed)));
     // A cursor of the writer is not touched by it.
     let mut cursor = writer

@@ -9,7 +9,7 @@ use wakelog::{
     AckError, Log, NewEvent, Options, ReadError, ReadLevel, Reader, Start, SyncError, SyncPolicy,
 };
 
-const LONG: Duration = Duration::from_secs(600);
+const LONG: Duration = Duration::from_secs(60);
 
 fn manual() -> Log {
     Options::new().sync(SyncPolicy::Manual).in_memory().unwrap()

@@ -1,0 +1,160 @@
+//! The ends of a process and of a disk, beside what must be left of them.
+
+use super::oracle::CursorOracle;
+use super::ops::Then;
+use super::world::{Place, World};
+use crate::dir::MemoryDir;
+use crate::testing::sample::Sample;
+use crate::{AppendError, ReadError, Start, SyncError};
+use rustix::io::Errno;
+
+impl World {
+    /// Closed in order and opened again: everything is as it was.
+    pub(super) fn close(&mut self) {
+        self.log().close().unwrap();
+        self.let_go();
+        self.log = Some(self.place.open());
+        self.recovered(self.oracle.end());
+        assert_eq!(self.log().recovery().torn, None);
+    }
+
+    /// The process dies, and another one opens the log: nothing that was appended is lost.
+    pub(super) fn kill(&mut self) {
+        self.die();
+        self.log = Some(self.place.open());
+        self.recovered(self.oracle.end());
+    }
+
+    /// The process dies; what it did later reaches nothing. Returns the durable end at its death.
+    fn die(&mut self) -> u64 {
+        let (durable, memory) = match &self.place {
+            Place::Memory(dir) => {
+                let look = || (self.log().durable_offset(), Some(dir.image()));
+                self.log().abandon(look)
+            }
+            Place::Disk(..) => self.log().abandon(|| (self.log().durable_offset(), None)),
+        };
+        self.let_go();
+        if let Some(image) = memory {
+            self.place = Place::Memory(MemoryDir::from_image(&image));
+        }
+        durable
+    }
+
+    /// Power is lost: what was durable is left, and perhaps more of the rest, in order.
+    pub(super) fn power_loss(&mut self, seed: u64) {
+        let durable = self.die();
+        assert!(durable >= self.oracle.durable);
+        match &self.place {
+            Place::Memory(dir) => dir.power_loss(seed),
+            // A real disk cannot be made to forget here; the process is dead all the same.
+            Place::Disk(..) => {
+                self.log = Some(self.place.open());
+                return self.recovered(self.oracle.end());
+            }
+        }
+        self.log = Some(self.place.open());
+        let end = self.log().next_offset();
+        assert!((durable..=self.oracle.end()).contains(&end), "{durable} <= {end}");
+        let cursors: Vec<(usize, CursorOracle)> =
+            self.oracle.cursors.iter().map(|(n, cursor)| (*n, cursor.clone())).collect();
+        self.recovered(end);
+        self.find_cursors(&cursors);
+    }
+
+    /// The log begins a new epoch at `end`.
+    fn recovered(&mut self, end: u64) {
+        assert_eq!(self.log().next_offset(), end);
+        assert_eq!(self.log().durable_offset(), end);
+        assert_eq!(self.log().id(), self.oracle.log);
+        let epoch = self.log().position().epoch;
+        assert!(epoch.counter > self.oracle.epoch().counter);
+        let report = self.log().recovery();
+        assert_eq!(report.damaged, []);
+        assert!(report.torn.is_none_or(|torn| torn.offset == end));
+        self.oracle.recovered(epoch, end);
+        self.check_all();
+    }
+
+    pub(super) fn fail_sync(&mut self, kth: u64, appends: &[Sample], then: Then) {
+        let Place::Memory(dir) = &self.place else { return };
+        let dir = dir.clone();
+        dir.fail_syncs(kth, Errno::IO, false);
+        for sample in appends {
+            match self.append(sample) {
+                // The failure may have met the making of a segment: that can be tried again.
+                Ok(()) | Err(AppendError::Io(_)) => {}
+                Err(AppendError::Poisoned) => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        match self.log().sync() {
+            Ok(()) => {
+                // It took fewer syncs, or the failure met the making of a segment.
+                dir.fail_syncs(u64::MAX, Errno::IO, false);
+                return self.oracle.synced();
+            }
+            Err(error) => assert!(matches!(error, SyncError::Poisoned(_))),
+        }
+        self.check_poisoned();
+        match then {
+            Then::Reopen => self.reopen(&dir),
+            Then::FailAgainAndReopen => {
+                dir.fail_syncs(1, Errno::IO, true);
+                assert!(self.log().reopen().is_err());
+                self.check_poisoned();
+                self.reopen(&dir);
+            }
+            Then::Kill => self.kill(),
+            Then::PowerLoss(seed) => self.power_loss(seed),
+        }
+    }
+
+    /// Nothing is taken, nothing is retried, and reads end at the durable mark.
+    fn check_poisoned(&self) {
+        let durable = self.log().durable_offset();
+        assert!(durable >= self.oracle.durable);
+        assert_eq!(self.log().next_offset(), durable);
+        assert!(matches!(self.log().append("a", b""), Err(AppendError::Poisoned)));
+        assert!(matches!(self.log().sync(), Err(SyncError::Poisoned(_))));
+        assert!(matches!(self.log().wait_durable(durable), Err(SyncError::Poisoned(_))));
+        assert!(durable == 0 || self.log().wait_durable(durable - 1).is_ok());
+        let mut reader = self.log().reader().topics([">", "$sys.>"]).open().unwrap();
+        for offset in 0..durable {
+            assert_eq!(reader.next().unwrap().map(|event| event.offset()), Some(offset));
+        }
+        assert!(reader.next().unwrap().is_none());
+        let beyond = self.log().reader().start(Start::Offset(durable + 1)).open();
+        assert!(matches!(beyond, Err(ReadError::Offset { .. })));
+    }
+
+    /// The page cache still holds everything, so that nothing is lost.
+    fn reopen(&mut self, dir: &MemoryDir) {
+        dir.fail_syncs(u64::MAX, Errno::IO, false);
+        self.log().reopen().unwrap();
+        self.recovered(self.oracle.end());
+        self.log().reopen().unwrap();
+        assert_eq!(self.log().position().epoch, self.oracle.epoch(), "a healthy log stays as it is");
+    }
+
+    pub(super) fn full_disk(&mut self, by_room: bool, appends: &[Sample]) {
+        let Place::Memory(dir) = &self.place else { return };
+        let dir = dir.clone();
+        if by_room {
+            dir.set_capacity(1);
+        } else {
+            dir.fail_creates(1, Errno::NOSPC, true);
+        }
+        for sample in appends {
+            match self.append(sample) {
+                Ok(()) | Err(AppendError::DiskFull(_)) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        dir.set_capacity(u64::MAX);
+        dir.fail_creates(u64::MAX, Errno::NOSPC, false);
+        for sample in appends {
+            self.append(sample).unwrap();
+        }
+    }
+}

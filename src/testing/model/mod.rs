@@ -1,0 +1,49 @@
+//! The model test: random operations on a log and on a plain list of events, which must never
+//! differ. A failing case is shrunk and printed, and its seed is kept in `proptest-regressions`.
+
+mod crash;
+mod cursors;
+mod ops;
+mod oracle;
+mod world;
+
+use crate::dir::{DiskDir, MemoryDir};
+use ops::{Operation, operations};
+use proptest::prelude::*;
+use std::sync::Arc;
+use world::{Place, World};
+
+fn run(place: Place, operations: &[Operation]) {
+    let mut world = World::new(place);
+    for operation in operations {
+        world.run(operation);
+    }
+    world.run(&Operation::Close);
+}
+
+/// 2,000 cases unless `PROPTEST_CASES` says otherwise; on disk a tenth of them.
+fn config(part: u32) -> ProptestConfig {
+    let given = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    let cases = given.unwrap_or(2_000) / part;
+    ProptestConfig { cases, max_shrink_iters: 4_000, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(config(1))]
+
+    #[test]
+    fn a_log_in_memory_is_what_the_model_says(operations in operations()) {
+        run(Place::Memory(MemoryDir::new()), &operations);
+    }
+}
+
+proptest! {
+    #![proptest_config(config(10))]
+
+    #[test]
+    fn a_log_on_disk_is_what_the_model_says(operations in operations()) {
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = DiskDir::create(&temporary.path().join("log")).unwrap();
+        run(Place::Disk(Arc::new(dir), temporary), &operations);
+    }
+}

@@ -1,0 +1,178 @@
+//! What a log must be, as plainly as it can be said: a list of events and a list of epochs.
+
+use crate::testing::sample::Sample;
+use crate::{Epoch, Gap, GapReason, LogId, Position};
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// The log that ought to be.
+pub(super) struct Oracle {
+    pub(super) log: LogId,
+    pub(super) events: Vec<Sample>,
+    /// The time of each event, once it was read.
+    pub(super) times: Vec<Option<u64>>,
+    /// `histories[n]` stands for the events below `n`.
+    histories: Vec<u64>,
+    /// At least the events below this are durable.
+    pub(super) durable: u64,
+    /// Each epoch with its first offset.
+    pub(super) epochs: Vec<(Epoch, u64)>,
+    pub(super) cursors: BTreeMap<usize, CursorOracle>,
+}
+
+/// What a position must lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    Valid,
+    Diverged(Gap),
+}
+
+/// A durable cursor.
+#[derive(Clone, Debug)]
+pub(super) struct CursorOracle {
+    pub(super) acked: u64,
+    pub(super) kept: Option<u64>,
+    /// What `acked` was since it was last certainly saved, the saved value first.
+    pub(super) may_be_acked: Vec<u64>,
+    pub(super) may_be_kept: Vec<Option<u64>>,
+    /// It was saved once, so that it is there for ever.
+    pub(super) saved: bool,
+}
+
+impl Oracle {
+    pub(super) fn new(log: LogId, first: Epoch) -> Self {
+        Self {
+            log,
+            events: Vec::new(),
+            times: Vec::new(),
+            histories: vec![0],
+            durable: 0,
+            epochs: vec![(first, 0)],
+            cursors: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn end(&self) -> u64 {
+        u64::try_from(self.events.len()).unwrap()
+    }
+
+    pub(super) fn append(&mut self, sample: Sample) {
+        let mut hasher = DefaultHasher::new();
+        (self.histories.last(), sample.serial).hash(&mut hasher);
+        self.histories.push(hasher.finish());
+        self.events.push(sample);
+        self.times.push(None);
+    }
+
+    /// Stands for the events below `offset`.
+    pub(super) fn history(&self, offset: u64) -> u64 {
+        self.histories[usize::try_from(offset).unwrap()]
+    }
+
+    pub(super) fn epoch(&self) -> Epoch {
+        self.epochs.last().unwrap().0
+    }
+
+    /// A new epoch begins at `end`; events above are lost, those below are on disk.
+    pub(super) fn recovered(&mut self, epoch: Epoch, end: u64) {
+        let len = usize::try_from(end).unwrap();
+        self.events.truncate(len);
+        self.times.truncate(len);
+        self.histories.truncate(len + 1);
+        self.epochs.push((epoch, end));
+        self.durable = end;
+        self.cursors.values_mut().for_each(CursorOracle::all_saved);
+    }
+
+    /// All appends and acks so far are on disk.
+    pub(super) fn synced(&mut self) {
+        self.durable = self.end();
+        self.cursors.values_mut().for_each(CursorOracle::all_saved);
+    }
+
+    pub(super) fn judge(&self, position: &Position) -> Meaning {
+        let index = self.epochs.iter().position(|(epoch, _)| *epoch == position.epoch).unwrap();
+        let later = self.epochs[index + 1..].iter().map(|(_, first)| *first);
+        let from = later.min().unwrap_or(self.end());
+        if position.offset <= from {
+            return Meaning::Valid;
+        }
+        Meaning::Diverged(Gap { from, to: position.offset, reason: GapReason::Diverged })
+    }
+
+    /// The offsets in `from..to` that are for this consumer.
+    pub(super) fn matching(&self, wish: Wish<'_>, from: u64, to: u64) -> Vec<u64> {
+        let event = |offset: &u64| &self.events[usize::try_from(*offset).unwrap()];
+        (from..to).filter(|offset| wish.wants(event(offset))).collect()
+    }
+}
+
+/// Filters, and identities if they were given.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wish<'a>(pub(super) &'a [&'a str], pub(super) Option<&'a [&'a str]>);
+
+impl Wish<'_> {
+    fn wants(self, event: &Sample) -> bool {
+        let literals: Vec<&str> =
+            self.0.iter().copied().filter(|filter| !filter.contains(['*', '>'])).collect();
+        let identities = self.1.unwrap_or(&literals);
+        let mut topics = event.topics();
+        topics.any(|topic| self.0.iter().any(|filter| matches(filter, topic)))
+            && !event.not_to().any(|name| identities.contains(&name))
+    }
+}
+
+fn matches(filter: &str, topic: &str) -> bool {
+    let (filter, topic): (Vec<_>, Vec<_>) = (filter.split('.').collect(), topic.split('.').collect());
+    if topic[0].starts_with('$') && filter[0] != topic[0] {
+        return false;
+    }
+    match filter.split_last() {
+        Some((&">", head)) => topic.len() > head.len() && tokens_match(head, &topic[..head.len()]),
+        _ => filter.len() == topic.len() && tokens_match(&filter, &topic),
+    }
+}
+
+fn tokens_match(filter: &[&str], topic: &[&str]) -> bool {
+    filter.iter().zip(topic).all(|(filter, token)| *filter == "*" || filter == token)
+}
+
+impl CursorOracle {
+    pub(super) fn new(acked: u64, kept: Option<u64>) -> Self {
+        let (may_be_acked, may_be_kept) = (vec![acked], vec![kept]);
+        Self { acked, kept, may_be_acked, may_be_kept, saved: false }
+    }
+
+    pub(super) fn ack(&mut self, offset: u64) {
+        self.put(self.acked.max(offset));
+    }
+
+    /// Forward or back.
+    pub(super) fn put(&mut self, offset: u64) {
+        self.acked = offset;
+        self.may_be_acked.push(offset);
+    }
+
+    pub(super) fn keep(&mut self, kept: Option<u64>) {
+        self.kept = kept;
+        self.may_be_kept.push(kept);
+    }
+
+    fn all_saved(&mut self) {
+        self.may_be_acked = vec![self.acked];
+        self.may_be_kept = vec![self.kept];
+        self.saved = true;
+    }
+
+    /// Whether these are a cursor that may be left after a loss of power, in a log that ends at
+    /// `end`. A gap that ends at or below the ack is none.
+    pub(super) fn may_become(&self, acked: u64, kept: Option<u64>, end: u64) -> bool {
+        let told = |kept: &Option<u64>| kept.filter(|to| *to > acked);
+        self.may_be_acked.iter().any(|word| {
+            self.may_be_kept.iter().any(|before| {
+                let lowered = (*word > end).then_some(*word);
+                acked == (*word).min(end) && kept == told(&lowered.max(*before))
+            })
+        })
+    }
+}
