@@ -15,7 +15,7 @@ test("a thousand events missed, the server killed: all arrive, in order, once", 
   const chat = await server(t);
   const { tab, complaints } = await browser(t, chat.address);
   const away = await tab("Merry Puffin");
-  const here = await tab("Calm Heron");
+  const here = await tab("Amber Finch");
   const talk = ["Is the new build out?", "Going out now.", "Good. I am in the tunnel next."];
   await say(away, talk[0]);
   await shows(here, talk.slice(0, 1));
@@ -69,7 +69,7 @@ test("the server dies while all are here: what was typed waits and arrives once"
   const chat = await server(t);
   const { tab, complaints } = await browser(t, chat.address);
   const one = await tab("Merry Puffin");
-  const two = await tab("Calm Heron");
+  const two = await tab("Amber Finch");
   await say(one, "before");
   for (const page of [one, two]) await shows(page, ["before"]);
 
@@ -94,7 +94,7 @@ test("a flood that the server does not survive is stored whole", async (t) => {
   const chat = await server(t);
   const { tab, complaints } = await browser(t, chat.address);
   const one = await tab("Merry Puffin");
-  const two = await tab("Calm Heron");
+  const two = await tab("Amber Finch");
   await one.click("#flood");
   await two.waitForSelector("#log .row");
   await chat.kill();
@@ -115,7 +115,7 @@ test("a tab that is closed and opened again knows what it missed", async (t) => 
   const chat = await server(t);
   const { tab } = await browser(t, chat.address);
   const one = await tab("Merry Puffin");
-  const two = await tab("Calm Heron");
+  const two = await tab("Amber Finch");
   await say(two, "seen");
   await shows(one, ["seen"]);
   // The server's cursor is what remembers; it moves when the page has acknowledged.

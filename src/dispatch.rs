@@ -44,12 +44,15 @@ impl Lane {
     /// anybody waits.
     fn look(&mut self, shared: &Shared) -> bool {
         let waiters = shared.waiters(self.level);
-        let Some(from) = waiters.scan_from() else {
+        let Some(from) = waiters.begin_scan() else {
             return false;
         };
         let word = shared.marks.word(self.level);
         let seen = word.seen();
         if seen.offset() <= from {
+            if waiters.end_scan(from) < seen.offset() {
+                return true;
+            }
             return !word.fall_asleep(Sleeper::DISPATCHER, seen);
         }
         if self.scanner.next() != from {
@@ -69,7 +72,7 @@ impl Lane {
                 waiters.wake_all();
             }
         }
-        waiters.scanned(from, to);
+        let _ = waiters.end_scan(to);
         woken.into_iter().for_each(Waker::wake);
         true
     }

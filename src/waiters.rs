@@ -1,8 +1,10 @@
 //! Who waits for which topics: the registry that readers sign into and the dispatcher reads from.
 //!
 //! A waiter is woken once and is gone. `scanned` is the offset up to which the dispatcher has
-//! looked at events on behalf of everyone registered; a waiter that has itself read only up to a
-//! lower offset sets it back, so nothing between the two is overlooked.
+//! looked at events on behalf of everyone registered. Whoever registers has itself read up to some
+//! offset; if that is lower, `scanned` goes back to it, so nothing between the two is overlooked.
+//! While the dispatcher is looking, the lower of the two is remembered and applied when it ends:
+//! events that it passed before the registration are looked at again.
 
 use crate::types::{Filter, FilterSet, to_usize};
 use parking_lot::Mutex;
@@ -27,7 +29,12 @@ struct Registry {
     /// Waiters with at least one wildcard filter: tried one by one.
     wild: Vec<(Filter, u64)>,
     next_ticket: u64,
+    /// Below this, the dispatcher has looked at every event on behalf of everyone registered.
     scanned: u64,
+    /// The dispatcher is looking at a range, and some of it may lie behind it already.
+    looking: bool,
+    /// From where it must look again: the lowest place of those who registered meanwhile.
+    again: Option<u64>,
 }
 
 /// The waiters of one read level.
@@ -57,12 +64,7 @@ impl Waiters {
             return None;
         }
         let first = registry.waiters.is_empty();
-        let wake = first || from < registry.scanned;
-        registry.scanned = if first {
-            from
-        } else {
-            registry.scanned.min(from)
-        };
+        let wake = registry.begin_at(from, first);
         let ticket = registry.next_ticket;
         registry.next_ticket += 1;
         for filter in filters.literals() {
@@ -99,6 +101,16 @@ impl Waiters {
         }
     }
 
+    /// Up to where the dispatcher has looked for a registration that still stands: nothing below is
+    /// for it.
+    pub(crate) fn seen_for(&self, ticket: Ticket) -> Option<u64> {
+        let registry = self.0.lock();
+        registry
+            .waiters
+            .contains_key(&ticket.0)
+            .then_some(registry.scanned)
+    }
+
     /// Takes a registration back. No effect if it was woken meanwhile.
     pub(crate) fn cancel(&self, ticket: Ticket) {
         self.0.lock().remove(ticket.0);
@@ -118,19 +130,24 @@ impl Waiters {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// From where the dispatcher has to look, `None` if nobody waits.
-    pub(crate) fn scan_from(&self) -> Option<u64> {
-        let registry = self.0.lock();
-        (!registry.waiters.is_empty()).then_some(registry.scanned)
+    /// The dispatcher begins to look: from where, or `None` if nobody waits.
+    pub(crate) fn begin_scan(&self) -> Option<u64> {
+        let mut registry = self.0.lock();
+        if registry.waiters.is_empty() {
+            return None;
+        }
+        registry.looking = true;
+        registry.again = None;
+        Some(registry.scanned)
     }
 
-    /// The dispatcher has looked at [from, to). Ignored if somebody registered below `from`
-    /// meanwhile: the range is then looked at again.
-    pub(crate) fn scanned(&self, from: u64, to: u64) {
+    /// The dispatcher has looked at everything below `to`, from where it began. Returns from where it
+    /// has to go on.
+    pub(crate) fn end_scan(&self, to: u64) -> u64 {
         let mut registry = self.0.lock();
-        if registry.scanned == from {
-            registry.scanned = to;
-        }
+        registry.looking = false;
+        registry.scanned = registry.again.take().map_or(to, |again| again.min(to));
+        registry.scanned
     }
 
     /// Takes out the waiters that this audience concerns; the caller wakes them when it holds
@@ -164,6 +181,19 @@ impl Waiters {
 }
 
 impl Registry {
+    /// Somebody waits who has seen everything below `from`. Whether the dispatcher must be woken.
+    fn begin_at(&mut self, from: u64, first: bool) -> bool {
+        if self.looking {
+            // It may have passed `from` before this one was registered, and it comes round again
+            // by itself.
+            self.again = Some(self.again.map_or(from, |again| again.min(from)));
+            return false;
+        }
+        let wake = first || from < self.scanned;
+        self.scanned = if first { from } else { self.scanned.min(from) };
+        wake
+    }
+
     fn remove(&mut self, ticket: u64) -> Option<Waker> {
         let waiter = self.waiters.remove(&ticket)?;
         for filter in waiter.filters.literals() {
@@ -178,5 +208,53 @@ impl Registry {
             self.wild.retain(|(_, other)| *other != ticket);
         }
         Some(waiter.waker)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waits_from(waiters: &Waiters, topic: &str, from: u64) -> Registered {
+        let filters = FilterSet::new([topic], None).unwrap();
+        waiters
+            .register(&filters, from, Waker::noop().clone(), 10)
+            .unwrap()
+    }
+
+    fn pass(waiters: &Waiters, topic: &str) -> usize {
+        let mut taken = Vec::new();
+        waiters.take(std::iter::once(topic), std::iter::empty(), &mut taken);
+        taken.len()
+    }
+
+    #[test]
+    fn who_registers_behind_the_dispatcher_is_not_overlooked() {
+        let waiters = Waiters::default();
+        assert!(waits_from(&waiters, "a", 10).wake);
+        assert_eq!(waiters.begin_scan(), Some(10));
+        // The dispatcher passes events 10 to 14; 12 is one of topic b, for which nobody waits yet.
+        assert_eq!(pass(&waiters, "b"), 0);
+        // Then somebody comes who has read up to 12 and waits for b.
+        waits_from(&waiters, "b", 12);
+        waiters.end_scan(15);
+        assert_eq!(waiters.begin_scan(), Some(12));
+        assert_eq!(pass(&waiters, "b"), 1);
+        waiters.end_scan(15);
+        assert_eq!(waiters.begin_scan(), Some(15));
+    }
+
+    #[test]
+    fn the_dispatcher_is_woken_only_for_who_is_first_or_lower() {
+        let waiters = Waiters::default();
+        assert!(waits_from(&waiters, "a", 10).wake);
+        assert!(!waits_from(&waiters, "a", 11).wake);
+        let lower = waits_from(&waiters, "b.*", 9);
+        assert!(lower.wake);
+        assert_eq!(waiters.seen_for(lower.ticket), Some(9));
+        assert_eq!(pass(&waiters, "a"), 2);
+        assert_eq!(pass(&waiters, "b.x"), 1);
+        assert_eq!(waiters.seen_for(lower.ticket), None);
+        assert_eq!(waiters.begin_scan(), None);
     }
 }

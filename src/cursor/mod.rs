@@ -239,8 +239,8 @@ impl Cursor {
     /// a cursor goes back.
     ///
     /// # Errors
-    /// [`ReadError::Fenced`], [`ReadError::Closed`]; [`ReadError::Offset`], [`ReadError::Reset`] for
-    /// the start: the cursor stays where it is.
+    /// [`ReadError::Fenced`], [`ReadError::Closed`]; [`ReadError::Offset`], [`ReadError::Reset`]
+    /// for the start: the cursor stays where it is.
     pub fn seek(&mut self, start: Start) -> Result<(), ReadError> {
         if self.fence.is_fenced() {
             return Err(ReadError::Fenced);
@@ -261,17 +261,18 @@ impl Cursor {
         Ok(())
     }
 
-    /// Resolves when every ack made before the call is on disk.
+    /// Resolves when every ack made before the call is on disk, with the next sync of the policy.
+    /// Under [`SyncPolicy::Manual`](crate::SyncPolicy::Manual) this asks for a sync.
     pub fn saved(&self) -> impl Future<Output = Result<(), SyncError>> + Send + 'static + use<> {
-        DurableFuture::everything(Arc::clone(self.reading.shared()))
+        DurableFuture::next_round(Arc::clone(self.reading.shared()))
     }
 
-    /// Blocks until every ack made before the call is on disk.
+    /// Blocks until every ack made before the call is on disk; see [`Cursor::saved`].
     ///
     /// # Errors
     /// [`SyncError::Poisoned`] and [`SyncError::Closed`]: they may not be.
     pub fn wait_saved(&self) -> Result<(), SyncError> {
-        DurableFuture::everything(Arc::clone(self.reading.shared())).wait()
+        DurableFuture::next_round(Arc::clone(self.reading.shared())).wait()
     }
 
     /// Whether this handle may read, and nothing has to be told first.

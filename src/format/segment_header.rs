@@ -60,7 +60,8 @@ pub(crate) struct Activation {
     pub(crate) base: u64,
     /// The epoch in force at the base.
     pub(crate) epoch: Epoch,
-    /// Base of the segment before and the frame position where its last valid frame ends.
+    /// Base of the segment before and the frame position where its last valid frame ends, 0 if
+    /// that is not known.
     pub(crate) previous: Option<(u64, u32)>,
     /// A torn tail was left behind the valid end of the segment before.
     pub(crate) cut: bool,
@@ -213,7 +214,10 @@ fn parse_activation(record: &[u8; RECORD], making: &Making) -> Option<Activation
         let at = to_usize(end);
         at >= HEADER_BYTES && at % FRAME_ALIGNMENT == 0 && end <= MAX_SEGMENT_BYTES
     };
-    let fits = previous.is_none_or(|(previous, end)| previous <= base && frames_end(end));
+    // 0: the end is not known, because the segment before cannot be read.
+    let fits = previous.is_none_or(|(previous, end)| {
+        previous <= base && (end == 0 || frames_end(end))
+    });
     (base <= MAX_OFFSET && fits).then_some(Activation {
         base,
         epoch: Epoch {

@@ -180,6 +180,7 @@ impl Reading {
 
     /// Whether there is something to read; otherwise `context` is woken when there may be.
     pub(crate) fn poll_ready(&mut self, context: &Context<'_>) -> Poll<Result<(), ReadError>> {
+        self.follow_dispatcher();
         loop {
             if self.found.is_none() {
                 self.found = self.take()?;
@@ -220,6 +221,17 @@ impl Reading {
             shared.wake_dispatcher();
         }
         Ok(())
+    }
+
+    /// While it waits, the dispatcher reads on its behalf: what it has passed need not be read
+    /// again.
+    fn follow_dispatcher(&mut self) {
+        let waiters = self.store.shared().waiters(self.level);
+        let seen = self.ticket.and_then(|ticket| waiters.seen_for(ticket));
+        if let Some(seen) = seen.filter(|seen| *seen > self.scanner.next() && self.found.is_none())
+        {
+            self.scanner.seek(seen);
+        }
     }
 
     fn sign_out(&mut self) {

@@ -244,10 +244,16 @@ impl Recovery<'_> {
         epoch: Epoch,
     ) -> Result<(Arc<Segment>, SegmentWriter), OpenError> {
         let base = ending.end;
+        let end_of = |last: &LastSegment| u32::try_from(last.end.at).unwrap_or(u32::MAX);
+        let torn = ending.last.as_ref().is_some_and(|last| last.tail == Tail::Torn);
+        let mut before = (ending.last.as_ref().map_or(0, end_of), torn);
         if ending.bases.last() == Some(&base) {
-            // No event stands in it, and the new one has its name.
+            // No event stands in it, and the new one has its name and its place.
+            let dropped = ending.last.take().and_then(|last| last.header.activation);
+            before = dropped.map_or((0, false), |dropped| {
+                (dropped.previous.map_or(0, |(_, end)| end), dropped.cut)
+            });
             ending.bases.pop();
-            ending.last = None;
             self.dir
                 .unlink(&segment::name_of(base))
                 .map_err(self.io("clean"))?;
@@ -257,19 +263,13 @@ impl Recovery<'_> {
         let bytes = self.options.first_segment_bytes();
         let spare = segment::make(&**self.dir, self.meta.log, bytes).map_err(&make)?;
         let name = spare.name.clone();
-        let end_of = |last: &LastSegment| u32::try_from(last.end.at).unwrap_or(u32::MAX);
-        let previous_end = ending.last.as_ref().map_or(0, end_of);
+        let (previous_end, cut) = before;
+        let previous = ending.bases.last().map(|previous| (*previous, previous_end));
         let activation = Activation {
             base,
             epoch,
-            previous: ending
-                .bases
-                .last()
-                .map(|previous| (*previous, previous_end)),
-            cut: ending
-                .last
-                .as_ref()
-                .is_some_and(|last| last.tail == Tail::Torn),
+            previous,
+            cut,
             time: ending.time,
         };
         let (segment, writer) = segment::activate(spare, activation);

@@ -82,7 +82,7 @@ impl Marks {
         self.rare.closed.load(Ordering::Acquire)
     }
 
-    pub(crate) fn close(&self) -> bool {
-        self.rare.closed.swap(true, Ordering::AcqRel)
+    pub(crate) fn close(&self) {
+        self.rare.closed.store(true, Ordering::Release);
     }
 }

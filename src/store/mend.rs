@@ -42,6 +42,7 @@ impl Shared {
         }
         // One writer at a time: the old one is gone before recovery maps the file again.
         state.writer = None;
+        state.spare = SpareSlot::None;
         let found = recovery::reopen(&self.dir, &self.options, &self.meta, self.cursors.as_ref())?;
         let durable = found.durable.clone();
         *progress = Progress::new(found.durable, found.mark_file);
@@ -62,14 +63,13 @@ impl Shared {
 
     /// No more appends. The sync thread makes the last round.
     pub(super) fn begin_close(&self) {
-        if self.marks.close() {
-            return;
-        }
+        // The status first: whoever sees the mark closed sees no append after it.
         let mut state = self.append.lock();
         if matches!(state.status, Status::Open) {
             state.status = Status::Closing;
         }
         drop(state);
+        self.marks.close();
         self.wake_everybody();
     }
 

@@ -7,6 +7,16 @@ use crate::options::SyncPolicy;
 use crossbeam_utils::sync::Parker;
 use std::time::{Duration, Instant};
 
+/// Whether a round is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    Not,
+    /// As soon as the policy's interval allows.
+    InTime,
+    /// At once: somebody asked for it, an appender may wait for the roll, or the log is being closed.
+    Now,
+}
+
 impl Shared {
     pub(super) fn sync_loop(&self, parker: &Parker) {
         let mut began: Option<Instant> = None;
@@ -21,8 +31,13 @@ impl Shared {
             }
             let seen = self.marks.end.seen();
             let closing = self.marks.closed();
-            if self.round_is_due(seen.offset()) || closing {
-                if let Some(pause) = self.pause(began).filter(|_| !closing) {
+            let due = if closing {
+                Due::Now
+            } else {
+                self.due(seen.offset())
+            };
+            if due != Due::Not {
+                if let Some(pause) = self.pause(began).filter(|_| due == Due::InTime) {
                     parker.park_timeout(pause);
                     continue;
                 }
@@ -45,14 +60,20 @@ impl Shared {
         }
     }
 
-    fn round_is_due(&self, end: u64) -> bool {
-        let asked = self.rounds.asked() > self.rounds.done();
+    fn due(&self, end: u64) -> Due {
+        if self.rounds.is_urgent() || self.append.lock().rolled.is_some() {
+            return Due::Now;
+        }
+        let manual = self.options.sync_value() == SyncPolicy::Manual;
         let fresh = || {
             end > self.marks.durable()
                 || self.cursors.as_ref().is_some_and(|cursors| cursors.dirty())
         };
-        let policy = self.options.sync_value() != SyncPolicy::Manual;
-        asked || (policy && fresh()) || self.append.lock().rolled.is_some()
+        if !manual && (self.rounds.is_asked() || fresh()) {
+            Due::InTime
+        } else {
+            Due::Not
+        }
     }
 
     /// How long the next round still has to wait under the policy.
@@ -60,9 +81,6 @@ impl Shared {
         let SyncPolicy::Every(interval) = self.options.sync_value() else {
             return None;
         };
-        if self.rounds.asked() > self.rounds.done() {
-            return None;
-        }
         let since = began?.elapsed();
         interval.checked_sub(since).filter(|pause| !pause.is_zero())
     }

@@ -124,7 +124,13 @@ impl Store {
         {
             return Ok(());
         }
-        self.shared.wait_ended()
+        let ended = self.shared.wait_ended();
+        // A thread that has left still holds the log, and with it the maps, for a moment.
+        for thread in std::mem::take(&mut *self.threads.lock()) {
+            // A panic has been told by then, and it has left all the same.
+            let _ = thread.join();
+        }
+        ended
     }
 }
 

@@ -1,6 +1,7 @@
 //! Stages: named steps that run one after the other, with their times and what they counted.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -45,7 +46,7 @@ impl Stages {
     /// without a test that failed (a lint, a page that does not build) counts as one failure.
     pub(crate) fn summary(&self) -> bool {
         let mut total = Count::default();
-        println!("\n    stage              time   tests");
+        println!("\n    stage                 time   tests");
         for Outcome { name, took, result } in &self.outcomes {
             let (mark, count) = match result {
                 Ok(count) => ("ok    ", *count),
@@ -61,10 +62,10 @@ impl Stages {
                 Count { passed, failed: 0 } => format!("{passed}"),
                 Count { passed, failed } => format!("{passed}, {failed} failed"),
             };
-            println!("    {name:<14} {:>8}   {mark} {tests}", seconds(*took));
+            println!("    {name:<14} {:>11}   {mark} {tests}", seconds(*took));
         }
         let all: Duration = self.outcomes.iter().map(|outcome| outcome.took).sum();
-        println!("    {:<14} {:>8}", "all", seconds(all));
+        println!("    {:<14} {:>11}", "all", seconds(all));
         let bad: Vec<&str> = self
             .outcomes
             .iter()
@@ -165,8 +166,11 @@ fn count_in_sentence(sentence: &str) -> Count {
     numbers.unwrap_or_default()
 }
 
+/// A command as somebody would type it.
 fn words(command: &Command) -> String {
-    let mut all = vec![command.get_program().to_string_lossy().into_owned()];
+    let program = Path::new(command.get_program());
+    let name = program.file_name().unwrap_or(program.as_os_str());
+    let mut all = vec![name.to_string_lossy().into_owned()];
     all.extend(
         command
             .get_args()

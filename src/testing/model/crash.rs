@@ -1,7 +1,7 @@
 //! The ends of a process and of a disk, beside what must be left of them.
 
-use super::oracle::CursorOracle;
 use super::ops::Then;
+use super::oracle::CursorOracle;
 use super::world::{Place, World};
 use crate::dir::MemoryDir;
 use crate::testing::sample::Sample;
@@ -55,9 +55,16 @@ impl World {
         }
         self.log = Some(self.place.open());
         let end = self.log().next_offset();
-        assert!((durable..=self.oracle.end()).contains(&end), "{durable} <= {end}");
-        let cursors: Vec<(usize, CursorOracle)> =
-            self.oracle.cursors.iter().map(|(n, cursor)| (*n, cursor.clone())).collect();
+        assert!(
+            (durable..=self.oracle.end()).contains(&end),
+            "{durable} <= {end}"
+        );
+        let cursors: Vec<(usize, CursorOracle)> = self
+            .oracle
+            .cursors
+            .iter()
+            .map(|(n, cursor)| (*n, cursor.clone()))
+            .collect();
         self.recovered(end);
         self.find_cursors(&cursors);
     }
@@ -77,7 +84,9 @@ impl World {
     }
 
     pub(super) fn fail_sync(&mut self, kth: u64, appends: &[Sample], then: Then) {
-        let Place::Memory(dir) = &self.place else { return };
+        let Place::Memory(dir) = &self.place else {
+            return;
+        };
         let dir = dir.clone();
         dir.fail_syncs(kth, Errno::IO, false);
         for sample in appends {
@@ -115,13 +124,22 @@ impl World {
         let durable = self.log().durable_offset();
         assert!(durable >= self.oracle.durable);
         assert_eq!(self.log().next_offset(), durable);
-        assert!(matches!(self.log().append("a", b""), Err(AppendError::Poisoned)));
+        assert!(matches!(
+            self.log().append("a", b""),
+            Err(AppendError::Poisoned)
+        ));
         assert!(matches!(self.log().sync(), Err(SyncError::Poisoned(_))));
-        assert!(matches!(self.log().wait_durable(durable), Err(SyncError::Poisoned(_))));
+        assert!(matches!(
+            self.log().wait_durable(durable),
+            Err(SyncError::Poisoned(_))
+        ));
         assert!(durable == 0 || self.log().wait_durable(durable - 1).is_ok());
         let mut reader = self.log().reader().topics([">", "$sys.>"]).open().unwrap();
         for offset in 0..durable {
-            assert_eq!(reader.next().unwrap().map(|event| event.offset()), Some(offset));
+            assert_eq!(
+                reader.next().unwrap().map(|event| event.offset()),
+                Some(offset)
+            );
         }
         assert!(reader.next().unwrap().is_none());
         let beyond = self.log().reader().start(Start::Offset(durable + 1)).open();
@@ -134,11 +152,17 @@ impl World {
         self.log().reopen().unwrap();
         self.recovered(self.oracle.end());
         self.log().reopen().unwrap();
-        assert_eq!(self.log().position().epoch, self.oracle.epoch(), "a healthy log stays as it is");
+        assert_eq!(
+            self.log().position().epoch,
+            self.oracle.epoch(),
+            "a healthy log stays as it is"
+        );
     }
 
     pub(super) fn full_disk(&mut self, by_room: bool, appends: &[Sample]) {
-        let Place::Memory(dir) = &self.place else { return };
+        let Place::Memory(dir) = &self.place else {
+            return;
+        };
         let dir = dir.clone();
         if by_room {
             dir.set_capacity(1);

@@ -17,7 +17,9 @@ pub(super) struct Handle {
 
 fn open(log: &Log, number: usize, start: Start) -> Result<Cursor, CursorError> {
     let (filters, identities) = FILTERS[number];
-    let mut builder = log.cursor(format!("cursor-{number}")).topics(filters.iter().copied());
+    let mut builder = log
+        .cursor(format!("cursor-{number}"))
+        .topics(filters.iter().copied());
     if let Some(identities) = identities {
         builder = builder.identities(identities.iter().copied());
     }
@@ -26,7 +28,12 @@ fn open(log: &Log, number: usize, start: Start) -> Result<Cursor, CursorError> {
 
 impl Handle {
     fn new(cursor: Cursor, next: u64) -> Self {
-        Self { cursor, next, handed: 0, gap: None }
+        Self {
+            cursor,
+            next,
+            handed: 0,
+            gap: None,
+        }
     }
 }
 
@@ -70,8 +77,16 @@ impl World {
 
     fn check_cursor(&self, number: usize) {
         let handle = &self.handles[&number];
-        assert_eq!(handle.cursor.acked(), self.oracle.cursors[&number].acked, "acked");
-        assert_eq!(handle.cursor.position().offset, handle.next, "the next offset");
+        assert_eq!(
+            handle.cursor.acked(),
+            self.oracle.cursors[&number].acked,
+            "acked"
+        );
+        assert_eq!(
+            handle.cursor.position().offset,
+            handle.next,
+            "the next offset"
+        );
     }
 
     /// The gap that must be told before anything else.
@@ -79,7 +94,10 @@ impl World {
         let slot = &self.oracle.cursors[&number];
         if handle.gap.is_none() {
             let (from, reason) = (slot.acked, GapReason::Diverged);
-            handle.gap = slot.kept.filter(|to| *to > from).map(|to| Gap { from, to, reason });
+            handle.gap = slot
+                .kept
+                .filter(|to| *to > from)
+                .map(|to| Gap { from, to, reason });
         }
         handle.gap
     }
@@ -93,7 +111,10 @@ impl World {
                         handle.cursor.page_of(events, bytes).map(|_| ())
                     }
                 };
-                assert!(matches!(told, Err(ReadError::Gap(told)) if told == gap), "{told:?}");
+                assert!(
+                    matches!(told, Err(ReadError::Gap(told)) if told == gap),
+                    "{told:?}"
+                );
                 return;
             }
             match take {
@@ -110,7 +131,9 @@ impl World {
         let event = handle.cursor.next().unwrap();
         let (filters, identities) = FILTERS[number];
         let end = self.oracle.end();
-        let mut due = self.oracle.matching(Wish(filters, identities), handle.next, end);
+        let mut due = self
+            .oracle
+            .matching(Wish(filters, identities), handle.next, end);
         due.truncate(1);
         assert_eq!(event.as_ref().map(Event::offset), due.first().copied());
         match event {
@@ -131,7 +154,9 @@ impl World {
         let page = handle.cursor.page_of(events, bytes).unwrap();
         let (filters, identities) = FILTERS[number];
         let end = self.oracle.end();
-        let due = self.oracle.matching(Wish(filters, identities), handle.next, end);
+        let due = self
+            .oracle
+            .matching(Wish(filters, identities), handle.next, end);
         let Some(page) = page else {
             assert_eq!(due, []);
             handle.next = end;
@@ -166,7 +191,10 @@ impl World {
     }
 
     pub(super) fn ack(&mut self, number: usize, back: usize) {
-        let event = self.handed.get(&number).and_then(|all| all.iter().rev().nth(back).cloned());
+        let event = self
+            .handed
+            .get(&number)
+            .and_then(|all| all.iter().rev().nth(back).cloned());
         let Some(event) = event else { return };
         self.with(number, |world, handle| {
             let done = handle.cursor.ack(&event);
@@ -191,7 +219,11 @@ impl World {
     ) {
         match (self.oracle.judge(position), done) {
             (Meaning::Valid, Ok(())) => {
-                self.oracle.cursors.get_mut(&number).unwrap().ack(position.offset);
+                self.oracle
+                    .cursors
+                    .get_mut(&number)
+                    .unwrap()
+                    .ack(position.offset);
                 self.move_on(number, handle);
             }
             (Meaning::Diverged(gap), Err(AckError::Diverged(told))) => assert_eq!(told, gap),
@@ -202,9 +234,15 @@ impl World {
     pub(super) fn ack_gap(&mut self, number: usize) {
         self.with(number, |world, handle| {
             // One that was not told is not acked.
-            let other = Gap { from: 0, to: 1 << 40, reason: GapReason::Diverged };
+            let other = Gap {
+                from: 0,
+                to: 1 << 40,
+                reason: GapReason::Diverged,
+            };
             handle.cursor.ack_gap(&other).unwrap();
-            let Some(gap) = world.gap_of(number, handle) else { return };
+            let Some(gap) = world.gap_of(number, handle) else {
+                return;
+            };
             assert!(matches!(handle.cursor.next(), Err(ReadError::Gap(told)) if told == gap));
             handle.cursor.ack_gap(&gap).unwrap();
             handle.gap = None;

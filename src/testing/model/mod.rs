@@ -23,9 +23,15 @@ fn run(place: Place, operations: &[Operation]) {
 
 /// 2,000 cases unless `PROPTEST_CASES` says otherwise; on disk a tenth of them.
 fn config(part: u32) -> ProptestConfig {
-    let given = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    let given = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok());
     let cases = given.unwrap_or(2_000) / part;
-    ProptestConfig { cases, max_shrink_iters: 4_000, ..ProptestConfig::default() }
+    ProptestConfig {
+        cases,
+        max_shrink_iters: 4_000,
+        ..ProptestConfig::default()
+    }
 }
 
 proptest! {

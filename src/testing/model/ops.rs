@@ -59,25 +59,60 @@ pub(super) enum Operation {
     Sync,
     /// Waits for an event so far from the end.
     WaitDurable(u8),
-    Read { filter: usize, from: From, durable: bool, pages: Option<(usize, usize)> },
+    Read {
+        filter: usize,
+        from: From,
+        durable: bool,
+        pages: Option<(usize, usize)>,
+    },
     /// Keeps the position so far before the end.
-    Keep { place: usize, back: u8 },
+    Keep {
+        place: usize,
+        back: u8,
+    },
     /// Opens a reader that lives on, through reopens too.
-    Follow { filter: usize, from: From },
+    Follow {
+        filter: usize,
+        from: From,
+    },
     ReadOn(usize),
-    OpenCursor { cursor: usize, from: From },
-    Take { cursor: usize, take: Take },
+    OpenCursor {
+        cursor: usize,
+        from: From,
+    },
+    Take {
+        cursor: usize,
+        take: Take,
+    },
     /// Acks the event that was handed out so many before the last, perhaps in an earlier epoch.
-    Ack { cursor: usize, back: usize },
-    AckKept { cursor: usize, kept: usize },
-    AckGap { cursor: usize },
-    SeekCursor { cursor: usize, from: From },
+    Ack {
+        cursor: usize,
+        back: usize,
+    },
+    AckKept {
+        cursor: usize,
+        kept: usize,
+    },
+    AckGap {
+        cursor: usize,
+    },
+    SeekCursor {
+        cursor: usize,
+        from: From,
+    },
     Close,
     Kill,
     PowerLoss(u64),
-    FailSync { kth: u64, appends: Vec<Sample>, then: Then },
+    FailSync {
+        kth: u64,
+        appends: Vec<Sample>,
+        then: Then,
+    },
     /// No room for new segments, told by the create or by the room that is left.
-    FullDisk { by_room: bool, appends: Vec<Sample> },
+    FullDisk {
+        by_room: bool,
+        appends: Vec<Sample>,
+    },
 }
 
 pub(super) fn operations() -> impl Strategy<Value = Vec<Operation>> {
@@ -93,12 +128,21 @@ fn sample() -> impl Strategy<Value = Sample> {
     let topics = vec(0..TOPICS.len(), 1..4);
     let not_to = prop_oneof![3 => Just(Vec::new()), 1 => vec(0..IDENTITIES.len(), 1..3)];
     (topics, not_to, 0..8_u8, payload_bytes).prop_map(|(topics, not_to, texts, payload_bytes)| {
-        Sample { topics, not_to, texts, payload_bytes, serial: 0 }
+        Sample {
+            topics,
+            not_to,
+            texts,
+            payload_bytes,
+            serial: 0,
+        }
     })
 }
 
 fn small() -> impl Strategy<Value = Sample> {
-    sample().prop_map(|sample| Sample { payload_bytes: sample.payload_bytes % 700, ..sample })
+    sample().prop_map(|sample| Sample {
+        payload_bytes: sample.payload_bytes % 700,
+        ..sample
+    })
 }
 
 fn from() -> impl Strategy<Value = From> {

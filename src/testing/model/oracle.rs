@@ -91,19 +91,29 @@ impl Oracle {
     }
 
     pub(super) fn judge(&self, position: &Position) -> Meaning {
-        let index = self.epochs.iter().position(|(epoch, _)| *epoch == position.epoch).unwrap();
+        let index = self
+            .epochs
+            .iter()
+            .position(|(epoch, _)| *epoch == position.epoch)
+            .unwrap();
         let later = self.epochs[index + 1..].iter().map(|(_, first)| *first);
         let from = later.min().unwrap_or(self.end());
         if position.offset <= from {
             return Meaning::Valid;
         }
-        Meaning::Diverged(Gap { from, to: position.offset, reason: GapReason::Diverged })
+        Meaning::Diverged(Gap {
+            from,
+            to: position.offset,
+            reason: GapReason::Diverged,
+        })
     }
 
     /// The offsets in `from..to` that are for this consumer.
     pub(super) fn matching(&self, wish: Wish<'_>, from: u64, to: u64) -> Vec<u64> {
         let event = |offset: &u64| &self.events[usize::try_from(*offset).unwrap()];
-        (from..to).filter(|offset| wish.wants(event(offset))).collect()
+        (from..to)
+            .filter(|offset| wish.wants(event(offset)))
+            .collect()
     }
 }
 
@@ -113,8 +123,12 @@ pub(super) struct Wish<'a>(pub(super) &'a [&'a str], pub(super) Option<&'a [&'a 
 
 impl Wish<'_> {
     fn wants(self, event: &Sample) -> bool {
-        let literals: Vec<&str> =
-            self.0.iter().copied().filter(|filter| !filter.contains(['*', '>'])).collect();
+        let literals: Vec<&str> = self
+            .0
+            .iter()
+            .copied()
+            .filter(|filter| !filter.contains(['*', '>']))
+            .collect();
         let identities = self.1.unwrap_or(&literals);
         let mut topics = event.topics();
         topics.any(|topic| self.0.iter().any(|filter| matches(filter, topic)))
@@ -123,7 +137,8 @@ impl Wish<'_> {
 }
 
 fn matches(filter: &str, topic: &str) -> bool {
-    let (filter, topic): (Vec<_>, Vec<_>) = (filter.split('.').collect(), topic.split('.').collect());
+    let (filter, topic): (Vec<_>, Vec<_>) =
+        (filter.split('.').collect(), topic.split('.').collect());
     if topic[0].starts_with('$') && filter[0] != topic[0] {
         return false;
     }
@@ -134,13 +149,22 @@ fn matches(filter: &str, topic: &str) -> bool {
 }
 
 fn tokens_match(filter: &[&str], topic: &[&str]) -> bool {
-    filter.iter().zip(topic).all(|(filter, token)| *filter == "*" || filter == token)
+    filter
+        .iter()
+        .zip(topic)
+        .all(|(filter, token)| *filter == "*" || filter == token)
 }
 
 impl CursorOracle {
     pub(super) fn new(acked: u64, kept: Option<u64>) -> Self {
         let (may_be_acked, may_be_kept) = (vec![acked], vec![kept]);
-        Self { acked, kept, may_be_acked, may_be_kept, saved: false }
+        Self {
+            acked,
+            kept,
+            may_be_acked,
+            may_be_kept,
+            saved: false,
+        }
     }
 
     pub(super) fn ack(&mut self, offset: u64) {

@@ -49,7 +49,9 @@ pub(super) struct World {
 }
 
 pub(super) fn options() -> Options {
-    Options::new().segment_bytes(16 << 10).sync(SyncPolicy::Manual)
+    Options::new()
+        .segment_bytes(16 << 10)
+        .sync(SyncPolicy::Manual)
 }
 
 impl Place {
@@ -68,7 +70,16 @@ impl World {
         let oracle = Oracle::new(log.id(), log.position().epoch);
         let log = Some(log);
         let (handles, handed) = (BTreeMap::new(), BTreeMap::new());
-        Self { place, log, oracle, kept: [None; KEPT], handles, handed, follower: None, serial: 0 }
+        Self {
+            place,
+            log,
+            oracle,
+            kept: [None; KEPT],
+            handles,
+            handed,
+            follower: None,
+            serial: 0,
+        }
     }
 
     pub(super) fn log(&self) -> &Log {
@@ -82,7 +93,12 @@ impl World {
             Operation::Batch(samples) => self.batch(samples),
             Operation::Sync => self.sync(),
             Operation::WaitDurable(back) => self.wait_durable(*back),
-            Operation::Read { filter, from, durable, pages } => {
+            Operation::Read {
+                filter,
+                from,
+                durable,
+                pages,
+            } => {
                 self.read(*filter, *from, *durable, *pages);
             }
             Operation::Keep { place, back } => self.keep(*place, *back),
@@ -107,7 +123,10 @@ impl World {
 
     fn new_sample(&mut self, sample: &Sample) -> Sample {
         self.serial += 1;
-        Sample { serial: self.serial, ..sample.clone() }
+        Sample {
+            serial: self.serial,
+            ..sample.clone()
+        }
     }
 
     pub(super) fn append(&mut self, sample: &Sample) -> Result<(), AppendError> {
@@ -131,12 +150,20 @@ impl World {
     }
 
     fn batch(&mut self, samples: &[Sample]) {
-        let samples: Vec<_> = samples.iter().map(|sample| self.new_sample(sample)).collect();
+        let samples: Vec<_> = samples
+            .iter()
+            .map(|sample| self.new_sample(sample))
+            .collect();
         let bytes: Vec<_> = samples.iter().map(Sample::bytes).collect();
-        let events = samples.iter().zip(&bytes).map(|(sample, bytes)| sample.event(bytes));
+        let events = samples
+            .iter()
+            .zip(&bytes)
+            .map(|(sample, bytes)| sample.event(bytes));
         let offsets = self.log().append_batch(events).unwrap();
         assert_eq!(offsets.start, self.oracle.end());
-        samples.into_iter().for_each(|sample| self.oracle.append(sample));
+        samples
+            .into_iter()
+            .for_each(|sample| self.oracle.append(sample));
         assert_eq!(offsets.end, self.oracle.end());
     }
 
@@ -146,7 +173,9 @@ impl World {
     }
 
     fn wait_durable(&mut self, back: u8) {
-        let Some(offset) = self.oracle.end().checked_sub(u64::from(back) + 1) else { return };
+        let Some(offset) = self.oracle.end().checked_sub(u64::from(back) + 1) else {
+            return;
+        };
         self.log().wait_durable(offset).unwrap();
         self.oracle.durable = self.oracle.durable.max(offset + 1);
     }
@@ -156,7 +185,10 @@ impl World {
         let offset = end.offset.saturating_sub(u64::from(back));
         let position = Position { offset, ..end };
         assert_eq!(position.to_string().parse(), Ok(position));
-        self.kept[place] = Some(Kept { position, history: self.oracle.history(offset) });
+        self.kept[place] = Some(Kept {
+            position,
+            history: self.oracle.history(offset),
+        });
     }
 
     /// The start, the offset where reading begins, and the gap that is told first; `None` if the
@@ -172,7 +204,9 @@ impl World {
             }
             From::Beyond(more) => (Start::Offset(end + u64::from(more)), None),
             From::Kept(kept) => {
-                let Some(kept) = self.kept[kept] else { return (Start::Earliest, Some((0, None))) };
+                let Some(kept) = self.kept[kept] else {
+                    return (Start::Earliest, Some((0, None)));
+                };
                 let start = Start::Position(kept.position);
                 match self.meaning(&kept) {
                     Meaning::Valid => (start, Some((kept.position.offset, None))),
@@ -186,7 +220,11 @@ impl World {
     pub(super) fn meaning(&self, kept: &Kept) -> Meaning {
         let meaning = self.oracle.judge(&kept.position);
         if meaning == Meaning::Valid {
-            assert_eq!(self.oracle.history(kept.position.offset), kept.history, "{kept:?}");
+            assert_eq!(
+                self.oracle.history(kept.position.offset),
+                kept.history,
+                "{kept:?}"
+            );
         }
         meaning
     }
@@ -201,12 +239,19 @@ impl World {
     }
 
     fn read(&mut self, filter: usize, from: From, durable: bool, pages: Option<(usize, usize)>) {
-        let level = if durable { ReadLevel::Durable } else { ReadLevel::Visible };
+        let level = if durable {
+            ReadLevel::Durable
+        } else {
+            ReadLevel::Visible
+        };
         let before = self.log().durable_offset();
         let (start, expected) = self.start(from);
         let opened = self.reader(filter, start, level);
         let Some((first, gap)) = expected else {
-            assert!(matches!(opened, Err(ReadError::Offset { .. })), "{opened:?}");
+            assert!(
+                matches!(opened, Err(ReadError::Offset { .. })),
+                "{opened:?}"
+            );
             return;
         };
         let mut reader = opened.unwrap();
@@ -241,25 +286,39 @@ impl World {
         assert_eq!(self.oracle.events[index].differs_from_event(event), None);
         let time = *self.oracle.times[index].get_or_insert(event.time());
         assert_eq!(time, event.time());
-        let before = self.oracle.times[..index].iter().rev().find_map(|time| *time);
+        let before = self.oracle.times[..index]
+            .iter()
+            .rev()
+            .find_map(|time| *time);
         assert!(before.is_none_or(|before| before <= time), "times fall");
     }
 
     fn follow(&mut self, filter: usize, from: From) {
         let (start, expected) = self.start(from);
         let opened = self.reader(filter, start, ReadLevel::Visible);
-        let Some((next, gap)) = expected else { return assert!(opened.is_err()) };
-        self.follower = Some(Follower { reader: opened.unwrap(), filter, next, gap });
+        let Some((next, gap)) = expected else {
+            return assert!(opened.is_err());
+        };
+        self.follower = Some(Follower {
+            reader: opened.unwrap(),
+            filter,
+            next,
+            gap,
+        });
     }
 
     fn read_on(&mut self, events: usize) {
-        let Some(mut follower) = self.follower.take() else { return };
+        let Some(mut follower) = self.follower.take() else {
+            return;
+        };
         if let Some(gap) = follower.gap.take() {
             assert!(matches!(follower.reader.next(), Err(ReadError::Gap(told)) if told == gap));
         }
         let mut got = Vec::new();
         while got.len() < events {
-            let Some(event) = follower.reader.next().unwrap() else { break };
+            let Some(event) = follower.reader.next().unwrap() else {
+                break;
+            };
             got.push(event);
         }
         let reached = follower.reader.position().offset;
@@ -278,10 +337,13 @@ impl World {
             if let Meaning::Diverged(gap) = meaning {
                 assert!(matches!(reader.next(), Err(ReadError::Gap(told)) if told == gap));
             }
-            assert_eq!(reader.position().offset, match meaning {
-                Meaning::Valid => kept.position.offset,
-                Meaning::Diverged(gap) => gap.from,
-            });
+            assert_eq!(
+                reader.position().offset,
+                match meaning {
+                    Meaning::Valid => kept.position.offset,
+                    Meaning::Diverged(gap) => gap.from,
+                }
+            );
         }
     }
 
