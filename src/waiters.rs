@@ -141,8 +141,8 @@ impl Waiters {
         Some(registry.scanned)
     }
 
-    /// The dispatcher has looked at everything below `to`, from where it began. Returns from where it
-    /// has to go on.
+    /// The dispatcher has looked at everything below `to`, from where it began. Returns from where
+    /// it has to go on.
     pub(crate) fn end_scan(&self, to: u64) -> u64 {
         let mut registry = self.0.lock();
         registry.looking = false;

@@ -215,9 +215,8 @@ fn parse_activation(record: &[u8; RECORD], making: &Making) -> Option<Activation
         at >= HEADER_BYTES && at % FRAME_ALIGNMENT == 0 && end <= MAX_SEGMENT_BYTES
     };
     // 0: the end is not known, because the segment before cannot be read.
-    let fits = previous.is_none_or(|(previous, end)| {
-        previous <= base && (end == 0 || frames_end(end))
-    });
+    let fits =
+        previous.is_none_or(|(previous, end)| previous <= base && (end == 0 || frames_end(end)));
     (base <= MAX_OFFSET && fits).then_some(Activation {
         base,
         epoch: Epoch {

@@ -191,11 +191,13 @@ impl Reading {
             let shared = Arc::clone(self.store.shared());
             let generation = self.generation;
             self.sign_in(&shared, context.waker())?;
-            // Close and reopen wake those that are signed in; whoever signs in later must look for
-            // itself.
-            if shared.marks.closed() {
+            // The end of the log and reopen wake those that are signed in; whoever signs in later
+            // must look for itself, and once more for what came before the end.
+            if shared.marks.ended() {
                 self.sign_out();
-                return Poll::Ready(Err(ReadError::Closed));
+                self.found = self.take()?;
+                let closed = Poll::Ready(Err(ReadError::Closed));
+                return self.found.as_ref().map_or(closed, |_| Poll::Ready(Ok(())));
             }
             if shared.marks.generation() == generation {
                 return Poll::Pending;

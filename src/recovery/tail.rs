@@ -245,7 +245,10 @@ impl Recovery<'_> {
     ) -> Result<(Arc<Segment>, SegmentWriter), OpenError> {
         let base = ending.end;
         let end_of = |last: &LastSegment| u32::try_from(last.end.at).unwrap_or(u32::MAX);
-        let torn = ending.last.as_ref().is_some_and(|last| last.tail == Tail::Torn);
+        let torn = ending
+            .last
+            .as_ref()
+            .is_some_and(|last| last.tail == Tail::Torn);
         let mut before = (ending.last.as_ref().map_or(0, end_of), torn);
         if ending.bases.last() == Some(&base) {
             // No event stands in it, and the new one has its name and its place.
@@ -264,7 +267,10 @@ impl Recovery<'_> {
         let spare = segment::make(&**self.dir, self.meta.log, bytes).map_err(&make)?;
         let name = spare.name.clone();
         let (previous_end, cut) = before;
-        let previous = ending.bases.last().map(|previous| (*previous, previous_end));
+        let previous = ending
+            .bases
+            .last()
+            .map(|previous| (*previous, previous_end));
         let activation = Activation {
             base,
             epoch,

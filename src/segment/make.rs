@@ -84,8 +84,8 @@ pub(crate) fn activate(spare: Spare, activation: Activation) -> (Arc<Segment>, S
     (segment, SegmentWriter::new(writer, start))
 }
 
-/// Reads and checks the header of an open region. `base` is the one that its name says: if the first
-/// copy is whole but another segment's, the second one is taken.
+/// Reads and checks the header of an open region. `base` is the one that its name says: if the
+/// first copy is whole but another segment's, the second one is taken.
 pub(crate) fn read_header(
     region: &Region,
     base: Option<u64>,

@@ -131,7 +131,7 @@ impl Shared {
         if ask {
             self.ask_for_spare(&mut state, 0);
         }
-        let asleep = self.marks.end.publish(end);
+        let asleep = self.marks.visible.publish(end);
         drop(state);
         if ask {
             unpark(&self.signals.keeper);

@@ -36,7 +36,7 @@ impl Shared {
         }
         let mut asleep = false;
         if let Some(next) = news.next.filter(|next| *next != self.marks.next()) {
-            asleep |= self.marks.end.publish(next).has(Sleeper::DISPATCHER);
+            asleep |= self.marks.visible.publish(next).has(Sleeper::DISPATCHER);
         }
         if news.durable > self.marks.durable() {
             asleep |= self

@@ -11,7 +11,7 @@ pub(crate) use crate::options::ReadLevel as Level;
 #[derive(Debug)]
 pub(crate) struct Marks {
     /// Moved by appends; on a cache line of its own.
-    pub(crate) end: CachePadded<EndWord>,
+    pub(crate) visible: CachePadded<EndWord>,
     /// Moved by the sync thread.
     pub(crate) durable: CachePadded<EndWord>,
     rare: CachePadded<Rare>,
@@ -22,6 +22,7 @@ struct Rare {
     first: AtomicU64,
     generation: AtomicU64,
     closed: AtomicBool,
+    ended: AtomicBool,
 }
 
 impl Marks {
@@ -30,9 +31,10 @@ impl Marks {
             first: AtomicU64::new(first),
             generation: AtomicU64::new(0),
             closed: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
         };
         Self {
-            end: CachePadded::new(EndWord::new(next)),
+            visible: CachePadded::new(EndWord::new(next)),
             durable: CachePadded::new(EndWord::new(durable)),
             rare: CachePadded::new(rare),
         }
@@ -40,7 +42,7 @@ impl Marks {
 
     pub(crate) fn word(&self, level: Level) -> &EndWord {
         match level {
-            Level::Visible => &self.end,
+            Level::Visible => &self.visible,
             Level::Durable => &self.durable,
         }
     }
@@ -51,7 +53,7 @@ impl Marks {
     }
 
     pub(crate) fn next(&self) -> u64 {
-        self.end.offset()
+        self.visible.offset()
     }
 
     pub(crate) fn durable(&self) -> u64 {
@@ -80,6 +82,15 @@ impl Marks {
 
     pub(crate) fn closed(&self) -> bool {
         self.rare.closed.load(Ordering::Acquire)
+    }
+
+    /// Whether the log's threads have left: nothing becomes visible or durable any more.
+    pub(crate) fn ended(&self) -> bool {
+        self.rare.ended.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn end(&self) {
+        self.rare.ended.store(true, Ordering::Release);
     }
 
     pub(crate) fn close(&self) {

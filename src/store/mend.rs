@@ -19,7 +19,7 @@ impl Shared {
             state.status = Status::Poisoned(IoFailure::new(self.dir.path(), "sync", error));
             // Back to what is on disk. Only appends publish besides this, and they look at the
             // status first.
-            let _ = self.marks.end.publish(self.marks.durable());
+            let _ = self.marks.visible.publish(self.marks.durable());
         }
         drop(state);
         self.wake_everybody();
@@ -54,7 +54,7 @@ impl Shared {
         // The generation first: who sees the new marks must judge its position before it reads on.
         self.marks.next_generation();
         let _ = self.marks.durable.publish(durable.offset);
-        let _ = self.marks.end.publish(durable.offset);
+        let _ = self.marks.visible.publish(durable.offset);
         drop(state);
         drop(progress);
         self.wake_everybody();
@@ -109,6 +109,7 @@ impl Shared {
         state.spare = SpareSlot::None;
         self.lock.lock().take();
         drop(state);
+        self.marks.end();
         self.wake_everybody();
     }
 

@@ -13,7 +13,8 @@ enum Due {
     Not,
     /// As soon as the policy's interval allows.
     InTime,
-    /// At once: somebody asked for it, an appender may wait for the roll, or the log is being closed.
+    /// At once: somebody asked for it, an appender may wait for the roll, or the log is being
+    /// closed.
     Now,
 }
 
@@ -29,7 +30,7 @@ impl Shared {
                 parker.park();
                 continue;
             }
-            let seen = self.marks.end.seen();
+            let seen = self.marks.visible.seen();
             let closing = self.marks.closed();
             let due = if closing {
                 Due::Now
@@ -54,7 +55,7 @@ impl Shared {
                 continue;
             }
             let manual = self.options.sync_value() == SyncPolicy::Manual;
-            if manual || self.marks.end.fall_asleep(Sleeper::SYNC, seen) {
+            if manual || self.marks.visible.fall_asleep(Sleeper::SYNC, seen) {
                 parker.park();
             }
         }
