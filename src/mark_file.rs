@@ -2,17 +2,20 @@
 
 use crate::dir::{Directory, RawFile};
 use crate::format::{MARK_FILE_BYTES, Mark};
-use crate::types::LogId;
+use crate::types::{LogId, to_u64};
 use std::io;
 
 pub(crate) const NAME: &str = "wakelog.mark";
 
-/// The open file. Slots alternate, so a torn write leaves the other one.
+/// The open file. A slot is written only while the other one is on disk, so a torn write leaves
+/// that.
 #[derive(Debug)]
 pub(crate) struct MarkFile {
     file: Box<dyn RawFile>,
     log: LogId,
     sequence: u64,
+    /// The slot of `sequence` may not be on disk.
+    unsynced: bool,
 }
 
 /// The newest mark in the file, if a slot verifies.
@@ -32,21 +35,31 @@ impl MarkFile {
             other => other?,
         };
         let newest = read(&*file, log)?;
-        let sequence = newest.map_or(0, |mark| mark.sequence);
-        Ok((
-            Self {
-                file,
-                log,
-                sequence,
-            },
-            newest,
-        ))
+        // Both slots have their room from the start: a full disk must not fail a sync.
+        let len = file.len()?;
+        if let Ok(len @ ..MARK_FILE_BYTES) = usize::try_from(len) {
+            let zeros = [0; MARK_FILE_BYTES];
+            file.write_at(zeros.get(len..).unwrap_or_default(), to_u64(len))?;
+        }
+        // The newest slot may not be on disk, and after a failed sync only writing helps.
+        if let Some(mark) = newest {
+            file.write_at(&mark.slot_bytes(log), Mark::slot_at(mark.sequence))?;
+        }
+        file.sync()?;
+        let opened = Self {
+            file,
+            log,
+            sequence: newest.map_or(0, |mark| mark.sequence),
+            unsynced: false,
+        };
+        Ok((opened, newest))
     }
 
-    /// Writes `mark` (its sequence is not taken) into the older slot. Not on disk before
-    /// [`MarkFile::sync`].
+    /// Writes `mark` (its sequence is not taken) into the older slot, or once more into the newest
+    /// as long as that is not on disk. Not on disk before [`MarkFile::sync`].
     pub(crate) fn write(&mut self, mark: Mark) -> io::Result<()> {
-        self.sequence += 1;
+        self.sequence += if self.unsynced { 2 } else { 1 };
+        self.unsynced = true;
         let mark = Mark {
             sequence: self.sequence,
             ..mark
@@ -63,7 +76,9 @@ impl MarkFile {
         self.sync()
     }
 
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        self.file.sync()
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        self.file.sync()?;
+        self.unsynced = false;
+        Ok(())
     }
 }

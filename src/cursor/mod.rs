@@ -198,20 +198,7 @@ impl Cursor {
     /// # Errors
     /// As [`Cursor::ack`].
     pub fn ack_to(&mut self, position: Position) -> Result<(), AckError> {
-        let shared = Arc::clone(self.reading.shared());
-        self.may_ack(&shared)?;
-        match shared.judge(&position) {
-            Verdict::Valid => {}
-            Verdict::Diverged(gap) if position.epoch == shared.epoch() => {
-                return Err(AckError::Beyond {
-                    asked: position.offset,
-                    next: gap.from,
-                });
-            }
-            Verdict::Diverged(gap) => return Err(AckError::Diverged(gap)),
-            Verdict::Reset => return Err(AckError::Reset),
-        }
-        self.store(&shared, position.offset);
+        self.store(&position)?;
         self.move_on();
         Ok(())
     }
@@ -222,16 +209,23 @@ impl Cursor {
     /// # Errors
     /// [`AckError::Fenced`] and those of a log that takes no acks.
     pub fn ack_gap(&mut self, gap: &Gap) -> Result<(), AckError> {
-        let shared = Arc::clone(self.reading.shared());
-        self.may_ack(&shared)?;
         if self.gap.as_ref() != Some(gap) {
-            return Ok(());
+            return self.store_with(|_| Ok(false));
         }
+        let offset = gap.resume_at();
+        let slot = &self.slot;
+        self.store_with(|_| {
+            if gap.reason == GapReason::Diverged {
+                slot.clear_kept();
+            }
+            Ok(slot.ack(offset))
+        })?;
         self.gap = None;
         if gap.reason == GapReason::Diverged {
-            self.slot.clear_kept();
+            // What this handle itself has read of the lost tail was told with it.
+            self.handed = self.handed.min(gap.from);
+            self.reading.diverged(gap);
         }
-        self.store(&shared, gap.resume_at());
         Ok(())
     }
 
@@ -245,19 +239,23 @@ impl Cursor {
         if self.fence.is_fenced() {
             return Err(ReadError::Fenced);
         }
-        // Somebody else may have the log open by now.
-        if self.reading.shared().marks.closed() {
-            return Err(ReadError::Closed);
-        }
         let (offset, gap) = self.reading.seek(start)?;
+        let slot = &self.slot;
+        let moved = self.store_with(|_| {
+            slot.clear_kept();
+            if let Some(gap) = gap {
+                slot.keep(gap.to);
+            }
+            slot.seek(offset);
+            Ok(true)
+        });
+        moved.map_err(|error| match error {
+            AckError::Fenced => ReadError::Fenced,
+            // Closed, or poisoned: nothing can be kept before the log is opened again.
+            _ => ReadError::Closed,
+        })?;
         self.gap = None;
         self.handed = 0;
-        self.slot.clear_kept();
-        if let Some(gap) = gap {
-            self.slot.keep(gap.to);
-        }
-        self.slot.seek(offset);
-        self.reading.shared().wake_sync();
         Ok(())
     }
 
@@ -294,33 +292,51 @@ impl Cursor {
     fn keep_gap(&mut self, error: ReadError) -> ReadError {
         if let ReadError::Gap(gap) = &error {
             self.gap = Some(*gap);
+            if gap.reason == GapReason::Diverged {
+                // What was handed out above is not in the log any more: no ack of it will come.
+                self.handed = self.handed.min(gap.from);
+            }
         }
         error
     }
 
-    fn may_ack(&self, shared: &Shared) -> Result<(), AckError> {
+    /// Acks everything before `position`, if it still means the same place.
+    fn store(&self, position: &Position) -> Result<(), AckError> {
+        self.store_with(|shared| match shared.judge(position) {
+            Verdict::Valid => Ok(self.slot.ack(position.offset)),
+            Verdict::Diverged(gap) if position.epoch == shared.epoch() => Err(AckError::Beyond {
+                asked: position.offset,
+                next: gap.from,
+            }),
+            Verdict::Diverged(gap) => Err(AckError::Diverged(gap)),
+            Verdict::Reset => Err(AckError::Reset),
+        })
+    }
+
+    /// Changes the slot, unless this handle is fenced or the log takes no acks. `change` says
+    /// whether the slot file had nothing to sync before.
+    fn store_with(
+        &self,
+        change: impl FnOnce(&Shared) -> Result<bool, AckError>,
+    ) -> Result<(), AckError> {
         if self.fence.is_fenced() {
             return Err(AckError::Fenced);
         }
-        shared.may_ack()
-    }
-
-    fn store(&self, shared: &Shared, offset: u64) {
-        if self.slot.ack(offset) {
+        let shared = self.reading.shared();
+        if shared.while_open(change)? {
             shared.wake_sync();
         }
+        Ok(())
     }
 
     /// Moves over events that did not match, once everything handed out before them is acked.
     fn move_on(&mut self) {
-        let reached = self.reading.position().offset;
+        let reached = self.reading.position();
         let acked = self.slot.acked();
         let told = self.gap.is_some() || self.slot.kept().is_some();
-        if !told && self.handed <= acked && reached > acked {
-            let shared = Arc::clone(self.reading.shared());
-            if self.may_ack(&shared).is_ok() {
-                self.store(&shared, reached);
-            }
+        if !told && self.handed <= acked && reached.offset > acked {
+            // If the log takes no acks now, the next one moves it.
+            let _ = self.store(&reached);
         }
     }
 }

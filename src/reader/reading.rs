@@ -64,12 +64,23 @@ impl Reading {
     /// Goes somewhere else; returns the offset and a gap that the next read tells.
     pub(crate) fn seek(&mut self, start: Start) -> Result<(u64, Option<Gap>), ReadError> {
         let shared = Arc::clone(self.store.shared());
-        self.generation = shared.marks.generation();
-        self.epoch = shared.epoch();
+        let (generation, epoch) = (shared.marks.generation(), shared.epoch());
+        // A start that is refused leaves the place as it is, still to be judged after a reopen.
         let (next, gap) = start_at(&shared, start, self.level)?;
+        (self.generation, self.epoch) = (generation, epoch);
         self.scanner.seek(next);
         self.found = gap.map(Found::Gap);
         Ok((next, gap))
+    }
+
+    /// The consumer knows of this divergence: if the place lies in it, reading goes on where it
+    /// begins, and the gap is not told a second time.
+    pub(crate) fn diverged(&mut self, known: &Gap) {
+        let verdict = self.shared().judge(&self.position());
+        if matches!(verdict, Verdict::Diverged(gap) if gap.to <= known.to) {
+            // The log ends at or above the start of the gap.
+            let _ = self.seek(Start::Offset(known.from));
+        }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

@@ -79,21 +79,29 @@ impl DurableWaits {
 pub(crate) struct DurableFuture {
     shared: Arc<Shared>,
     goal: Goal,
+    /// Under which history the goal was set: after a reopen an offset may be another event's.
+    generation: u64,
     ticket: Option<u64>,
 }
 
 impl DurableFuture {
+    fn new(shared: Arc<Shared>, goal: Goal) -> Self {
+        let generation = shared.marks.generation();
+        Self {
+            shared,
+            goal,
+            generation,
+            ticket: None,
+        }
+    }
+
     pub(crate) fn offset(shared: Arc<Shared>, offset: u64) -> Self {
         // Nobody else would sync for this waiter under `Manual`.
         if shared.options.sync_value() == SyncPolicy::Manual && shared.marks.durable() <= offset {
             shared.rounds.ask_urgently();
             unpark(&shared.signals.sync);
         }
-        Self {
-            shared,
-            goal: Goal::Offset(offset),
-            ticket: None,
-        }
+        Self::new(shared, Goal::Offset(offset))
     }
 
     /// All appends and acks before this call, at once.
@@ -114,14 +122,15 @@ impl DurableFuture {
 
     fn round(shared: Arc<Shared>, round: u64) -> Self {
         unpark(&shared.signals.sync);
-        Self {
-            shared,
-            goal: Goal::Round(round),
-            ticket: None,
-        }
+        Self::new(shared, Goal::Round(round))
     }
 
     fn state(&self) -> Option<Result<(), SyncError>> {
+        if self.generation != self.shared.marks.generation() {
+            // A sync has failed and the log was reopened since: what was waited for may be lost.
+            let failure = self.shared.failure.lock().clone();
+            return Some(Err(failure.map_or(SyncError::ReadOnly, SyncError::Poisoned)));
+        }
         let reached = match self.goal {
             Goal::Offset(offset) => offset < self.shared.marks.durable(),
             Goal::Round(round) => round <= self.shared.rounds.done(),

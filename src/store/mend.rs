@@ -3,7 +3,7 @@
 use super::append::{Appending, Status};
 use super::rounds::Progress;
 use super::table::Table;
-use super::{Shared, SpareSlot};
+use super::{Acks, Shared, SpareSlot};
 use crate::error::{IoFailure, OpenError};
 use crate::recovery;
 use std::io;
@@ -16,10 +16,13 @@ impl Shared {
     pub(super) fn poison(&self, error: io::Error) {
         let mut state = self.append.lock();
         if matches!(state.status, Status::Open | Status::Closing) {
-            state.status = Status::Poisoned(IoFailure::new(self.dir.path(), "sync", error));
+            let failure = IoFailure::new(self.dir.path(), "sync", error);
+            *self.failure.lock() = Some(failure.clone());
+            state.status = Status::Poisoned(failure);
             // Back to what is on disk. Only appends publish besides this, and they look at the
             // status first.
             let _ = self.marks.visible.publish(self.marks.durable());
+            *self.acks.write() = Acks::Poisoned;
         }
         drop(state);
         self.wake_everybody();
@@ -30,7 +33,8 @@ impl Shared {
     pub(crate) fn reopen(&self) -> Result<(), OpenError> {
         let mut progress = self.progress.lock();
         let mut state = self.append.lock();
-        if !matches!(state.status, Status::Poisoned(_)) {
+        // A log that is being closed stays as it is: its threads leave.
+        if !matches!(state.status, Status::Poisoned(_)) || self.marks.closed() {
             return Ok(());
         }
         while matches!(state.spare, SpareSlot::Wanted(_) | SpareSlot::Making) {
@@ -43,6 +47,7 @@ impl Shared {
         // One writer at a time: the old one is gone before recovery maps the file again.
         state.writer = None;
         state.spare = SpareSlot::None;
+        let mut acks = self.acks.write();
         let found = recovery::reopen(&self.dir, &self.options, &self.meta, self.cursors.as_ref())?;
         let durable = found.durable.clone();
         *progress = Progress::new(found.durable, found.mark_file);
@@ -53,8 +58,10 @@ impl Shared {
         *state = Appending::new(found.active, found.writer, found.time);
         // The generation first: who sees the new marks must judge its position before it reads on.
         self.marks.next_generation();
+        *acks = Acks::Taken;
         let _ = self.marks.durable.publish(durable.offset);
         let _ = self.marks.visible.publish(durable.offset);
+        drop(acks);
         drop(state);
         drop(progress);
         self.wake_everybody();
@@ -67,6 +74,7 @@ impl Shared {
         let mut state = self.append.lock();
         if matches!(state.status, Status::Open) {
             state.status = Status::Closing;
+            *self.acks.write() = Acks::Closed;
         }
         drop(state);
         self.marks.close();
@@ -104,6 +112,7 @@ impl Shared {
         });
         if !matches!(state.status, Status::ReadOnly) {
             state.status = Status::Closed;
+            *self.acks.write() = Acks::Closed;
         }
         state.writer = None;
         state.spare = SpareSlot::None;

@@ -2,7 +2,7 @@
 //! threads that serve them (sync, keeper).
 //!
 //! Lock order, outermost first: `progress` (held by a sync round and by `reopen`), `append`,
-//! `table`; no other lock is held while one of them is taken.
+//! `acks`; all others are taken last and alone.
 
 mod append;
 mod durable;
@@ -26,17 +26,17 @@ pub(crate) use threads::Store;
 
 use crate::cursor_file::CursorFile;
 use crate::dir::{Directory, Lock};
-use crate::error::AckError;
+use crate::error::{AckError, IoFailure};
 use crate::format::Meta;
 use crate::history::{History, Verdict};
 use crate::options::Options;
 use crate::recovery::{Follower, Recovered, RecoveryReport};
 use crate::types::{Epoch, LogId, Position};
 use crate::waiters::Waiters;
-use append::{Appending, Status};
+use append::Appending;
 use crossbeam_utils::sync::Unparker;
 use durable::DurableWaits;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, RwLock};
 use roll::SpareSlot;
 use rounds::{Progress, Rounds};
 use std::sync::atomic::AtomicUsize;
@@ -57,6 +57,8 @@ pub(crate) struct Shared {
     pub(crate) cursors: Option<CursorFile>,
     pub(crate) fences: Fences,
     append: Mutex<Appending>,
+    /// Whether acks are taken. Apart from `append`, so that acks and appends do not meet.
+    acks: RwLock<Acks>,
     /// Appenders that wait for a roll; notified with `append` by the keeper and the sync thread.
     room: Condvar,
     table: Mutex<Table>,
@@ -65,12 +67,23 @@ pub(crate) struct Shared {
     rounds: Rounds,
     durable_waits: DurableWaits,
     report: Mutex<RecoveryReport>,
+    /// The last sync that failed.
+    failure: Mutex<Option<IoFailure>>,
     follower: Mutex<Option<Follower>>,
     signals: Signals,
     /// How many of the log's threads have not ended.
     running: AtomicUsize,
     /// Held until the log is closed; `None` when open for reading only.
     lock: Mutex<Option<Lock>>,
+}
+
+/// Whether cursors may be moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Acks {
+    Taken,
+    ReadOnly,
+    Poisoned,
+    Closed,
 }
 
 /// How to wake the threads. Set once, before the first handle is given out.
@@ -104,6 +117,11 @@ impl Shared {
             report,
             ..
         } = recovered;
+        let acks = if writer.is_some() {
+            Acks::Taken
+        } else {
+            Acks::ReadOnly
+        };
         Self {
             marks: Marks::new(bases.first().copied().unwrap_or(0), next, durable.offset),
             visible_waiters: Waiters::default(),
@@ -111,6 +129,7 @@ impl Shared {
             cursors: recovered.cursors,
             fences: Fences::default(),
             append: Mutex::new(Appending::new(Arc::clone(&active), writer, time)),
+            acks: RwLock::new(acks),
             room: Condvar::new(),
             table: Mutex::new(Table::new(bases, active, options.open_segments_value())),
             history: Mutex::new(Arc::new(history)),
@@ -118,6 +137,7 @@ impl Shared {
             rounds: Rounds::default(),
             durable_waits: DurableWaits::default(),
             report: Mutex::new(report),
+            failure: Mutex::new(None),
             follower: Mutex::new(None),
             signals: Signals::default(),
             running: AtomicUsize::new(0),
@@ -147,13 +167,18 @@ impl Shared {
             .judge(position, self.log_id(), self.marks.next())
     }
 
-    /// Whether acks are taken.
-    pub(crate) fn may_ack(&self) -> Result<(), AckError> {
-        match self.append.lock().status {
-            Status::Open => Ok(()),
-            Status::ReadOnly => Err(AckError::ReadOnly),
-            Status::Poisoned(_) => Err(AckError::Poisoned),
-            Status::Closing | Status::Closed => Err(AckError::Closed),
+    /// Runs `change`, which moves a cursor, if the log takes acks. A close, a poison or a reopen
+    /// comes before it or after it, never in between: after a close somebody else may have the
+    /// file.
+    pub(crate) fn while_open<T>(
+        &self,
+        change: impl FnOnce(&Self) -> Result<T, AckError>,
+    ) -> Result<T, AckError> {
+        match *self.acks.read() {
+            Acks::Taken => change(self),
+            Acks::ReadOnly => Err(AckError::ReadOnly),
+            Acks::Poisoned => Err(AckError::Poisoned),
+            Acks::Closed => Err(AckError::Closed),
         }
     }
 

@@ -115,7 +115,7 @@ impl Progress {
         if !self.mark_unsynced || soon {
             return Ok(());
         }
-        if let Some(file) = &self.mark_file {
+        if let Some(file) = &mut self.mark_file {
             file.sync()?;
         }
         self.mark_unsynced = false;

@@ -2,5 +2,7 @@
 
 mod basics;
 mod corruption;
+mod interrupted;
 mod model;
+mod promises;
 mod sample;

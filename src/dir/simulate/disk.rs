@@ -96,7 +96,8 @@ impl State {
 
     fn take_room(&mut self, bytes: u64) -> io::Result<()> {
         match self.used.checked_add(bytes) {
-            Some(used) if used <= self.capacity => {
+            // What takes no room does not fail on a disk that is over-full.
+            Some(used) if used <= self.capacity || bytes == 0 => {
                 self.used = used;
                 Ok(())
             }
