@@ -30,6 +30,7 @@ pub(crate) fn run(shared: &Arc<Shared>, parker: &Parker) {
 struct Lane {
     level: ReadLevel,
     scanner: Scanner,
+    generation: u64,
 }
 
 impl Lane {
@@ -37,6 +38,7 @@ impl Lane {
         Self {
             level,
             scanner: Scanner::new(0),
+            generation: 0,
         }
     }
 
@@ -55,7 +57,10 @@ impl Lane {
             }
             return !word.fall_asleep(Sleeper::DISPATCHER, seen);
         }
-        if self.scanner.next() != from {
+        let generation = shared.marks.generation();
+        if self.scanner.next() != from || self.generation != generation {
+            // After a reopen, the place where it stands may be one of the old log.
+            self.generation = generation;
             self.scanner.seek(from);
         }
         let to = seen.offset().min(from + TURN);

@@ -58,7 +58,9 @@ impl MarkFile {
     /// Writes `mark` (its sequence is not taken) into the older slot, or once more into the newest
     /// as long as that is not on disk. Not on disk before [`MarkFile::sync`].
     pub(crate) fn write(&mut self, mark: Mark) -> io::Result<()> {
-        self.sequence += if self.unsynced { 2 } else { 1 };
+        let step = if self.unsynced { 2 } else { 1 };
+        let used_up = || io::Error::other("the sequence of the mark is used up");
+        self.sequence = self.sequence.checked_add(step).ok_or_else(used_up)?;
         self.unsynced = true;
         let mark = Mark {
             sequence: self.sequence,

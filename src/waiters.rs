@@ -161,7 +161,8 @@ impl Waiters {
         let mut registry = self.0.lock();
         let mut tickets: Vec<u64> = Vec::new();
         for topic in to.clone() {
-            tickets.extend(registry.literal.get(topic).into_iter().flatten());
+            // All of a topic at once: most of them are taken.
+            tickets.extend(registry.literal.remove(topic).into_iter().flatten());
             let wild = registry
                 .wild
                 .iter()
@@ -169,12 +170,14 @@ impl Waiters {
             tickets.extend(wild.map(|(_, ticket)| ticket));
         }
         for ticket in tickets {
-            let concerned = registry
-                .waiters
-                .get(&ticket)
-                .is_some_and(|waiter| waiter.filters.matches(to.clone(), not_to.clone()));
-            if concerned {
+            let Some(waiter) = registry.waiters.get(&ticket) else {
+                continue;
+            };
+            if waiter.filters.matches(to.clone(), not_to.clone()) {
                 taken.extend(registry.remove(ticket));
+            } else {
+                // The event is not to it.
+                registry.put_back(ticket, to.clone());
             }
         }
     }
@@ -192,6 +195,27 @@ impl Registry {
         let wake = first || from < self.scanned;
         self.scanned = if first { from } else { self.scanned.min(from) };
         wake
+    }
+
+    /// Enters a waiter again under those of `topics` that it waits for and is not entered under.
+    fn put_back<'a>(&mut self, ticket: u64, topics: impl Iterator<Item = &'a str>) {
+        let Some(waiter) = self.waiters.get(&ticket) else {
+            return;
+        };
+        for topic in topics {
+            let waits = waiter
+                .filters
+                .literals()
+                .iter()
+                .any(|filter| filter.as_str() == topic);
+            let entered = self
+                .literal
+                .get(topic)
+                .is_some_and(|all| all.contains(&ticket));
+            if waits && !entered {
+                self.literal.entry(topic.into()).or_default().push(ticket);
+            }
+        }
     }
 
     fn remove(&mut self, ticket: u64) -> Option<Waker> {

@@ -2,7 +2,7 @@
 
 use super::Cursor;
 use crate::cursor_file::{CursorFile, SlotHandle};
-use crate::error::{CursorError, ReadError};
+use crate::error::{AckError, CursorError, ReadError};
 use crate::options::{Opened, ReadLevel, Start};
 use crate::reader::{Reading, Wish, start_at};
 use crate::store::{Shared, Store};
@@ -76,33 +76,28 @@ impl CursorBuilder {
         check_name(&self.name).map_err(CursorError::Name)?;
         let shared = Arc::clone(self.store.shared());
         let cursors = shared.cursors.as_ref().ok_or(CursorError::ReadOnly)?;
-        if shared.marks.closed() {
-            return Err(CursorError::Closed);
-        }
         // One at a time: two threads may open the same new name.
         let _naming = shared.fences.naming();
+        let open = shared.hold_open().map_err(closed_or_poisoned)?;
         let found = cursors.find(&self.name).map_err(CursorError::Corrupt)?;
-        let (slot, filters, opened, kept) = match found {
+        let (slot, filters, opened) = match found {
             Some(slot) => {
                 let filters = self.filters_of_known(&shared, cursors, &slot)?;
-                (slot, filters, Opened::Resumed, None)
+                (slot, filters, Opened::Resumed)
             }
             None => {
                 let filters = self.wish.filter_set()?;
-                let start = start_at(&shared, self.wish.start, self.wish.level);
-                let (start, kept) = start.map_err(reading_failed)?;
-                let slot = self.create(&shared, cursors, &filters, start)?;
-                (slot, filters, Opened::New, kept)
+                let slot = self.create(&shared, cursors, &filters)?;
+                (slot, filters, Opened::New)
             }
         };
-        if let Some(gap) = kept {
-            slot.keep(gap.to);
-        }
-        let fence = shared.fences.take_over(slot.number());
         let start = Start::Offset(slot.acked());
         let store = Arc::clone(&self.store);
         let reading = Reading::new(store, filters, self.wish.level, start);
         let reading = reading.map_err(reading_failed)?;
+        drop(open);
+        // Last: the older handle works on if this open fails.
+        let fence = shared.fences.take_over(slot.number());
         Ok(Cursor::new(reading, slot, fence, opened))
     }
 
@@ -137,15 +132,27 @@ impl CursorBuilder {
         shared: &Shared,
         cursors: &CursorFile,
         filters: &FilterSet,
-        start: u64,
     ) -> Result<SlotHandle, CursorError> {
+        let start = start_at(shared, self.wish.start, self.wish.level);
+        let (start, gap) = start.map_err(reading_failed)?;
         let slot = cursors.create(&self.name, filters, start)?;
+        if let Some(gap) = gap {
+            slot.keep(gap.to);
+        }
         shared.wake_sync();
         Ok(slot)
     }
 
     fn io(&self, shared: &Shared, error: std::io::Error) -> CursorError {
         CursorError::from_io(shared.dir.path(), "read or write a cursor", error)
+    }
+}
+
+fn closed_or_poisoned(error: AckError) -> CursorError {
+    match error {
+        AckError::Poisoned => CursorError::Poisoned,
+        AckError::ReadOnly => CursorError::ReadOnly,
+        _ => CursorError::Closed,
     }
 }
 

@@ -323,7 +323,10 @@ impl Cursor {
             return Err(AckError::Fenced);
         }
         let shared = self.reading.shared();
-        if shared.while_open(change)? {
+        let open = shared.hold_open()?;
+        let changed = change(shared)?;
+        drop(open);
+        if changed {
             shared.wake_sync();
         }
         Ok(())
@@ -333,7 +336,8 @@ impl Cursor {
     fn move_on(&mut self) {
         let reached = self.reading.position();
         let acked = self.slot.acked();
-        let told = self.gap.is_some() || self.slot.kept().is_some();
+        let kept = self.slot.kept().is_some_and(|to| to > acked);
+        let told = self.gap.is_some() || kept;
         if !told && self.handed <= acked && reached.offset > acked {
             // If the log takes no acks now, the next one moves it.
             let _ = self.store(&reached);

@@ -123,7 +123,7 @@ impl Log {
 
     /// Blocks until the event with this offset is on disk. Under
     /// [`SyncPolicy::Manual`](crate::SyncPolicy::Manual) this asks for a sync, since nobody else
-    /// may.
+    /// may; for an offset that no event has yet, it waits until somebody syncs after the append.
     ///
     /// # Errors
     /// As [`Log::sync`]; [`SyncError::Closed`] if the log is closed before the offset is reached.
@@ -188,12 +188,7 @@ impl Log {
 
     /// The position at the end: a reader that starts there gets what is appended from now on.
     pub fn position(&self) -> Position {
-        let shared = self.store.shared();
-        Position {
-            log: shared.log_id(),
-            epoch: shared.epoch(),
-            offset: shared.marks.next(),
-        }
+        self.store.shared().position()
     }
 
     /// Who this log is, for ever.

@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 enum Found {
     Event(Arc<Segment>, Spot),
     Gap(Gap),
+    /// Met behind events that were found before it.
+    Failed(ReadError),
 }
 
 /// Reads forward under a filter. One reader for catch-up and live: live is a lag of zero.
@@ -92,7 +94,7 @@ impl Reading {
         let offset = match &self.found {
             Some(Found::Event(_, spot)) => spot.offset,
             Some(Found::Gap(gap)) => gap.from,
-            None => self.scanner.next(),
+            Some(Found::Failed(_)) | None => self.scanner.next(),
         };
         Position {
             log: self.shared().log_id(),
@@ -103,36 +105,39 @@ impl Reading {
 
     /// The next event, `None` when there is none yet.
     pub(crate) fn next(&mut self) -> Result<Option<Event>, ReadError> {
-        match self.take()? {
+        match self.take() {
             Some(Found::Event(segment, spot)) => Ok(Some(Event::new(segment, spot, self.epoch))),
             Some(Found::Gap(gap)) => Err(ReadError::Gap(gap)),
+            Some(Found::Failed(error)) => Err(error),
             None => Ok(None),
         }
     }
 
-    /// The next events, all of one segment, at least one if there is any; `None` when there is none
-    /// yet.
+    /// The next events, all of one segment and read under one epoch, at least one if there is any;
+    /// `None` when there is none yet.
     pub(crate) fn page(&mut self, events: usize, bytes: usize) -> Result<Option<Page>, ReadError> {
-        let (segment, spot) = match self.take()? {
+        let (segment, spot) = match self.take() {
             Some(Found::Event(segment, spot)) => (segment, spot),
             Some(Found::Gap(gap)) => return Err(ReadError::Gap(gap)),
+            Some(Found::Failed(error)) => return Err(error),
             None => return Ok(None),
         };
-        let mut page = Page::new(Arc::clone(&segment), self.epoch);
+        let epoch = self.epoch;
+        let mut page = Page::new(Arc::clone(&segment), epoch);
         let mut taken = spot.bytes;
         page.push(&segment, spot);
         while page.len() < events && taken < bytes {
-            match self.take()? {
+            match self.take() {
                 Some(Found::Event(segment, spot)) => {
-                    let fits = taken + spot.bytes <= bytes;
+                    let fits = taken + spot.bytes <= bytes && self.epoch == epoch;
                     if !fits || !page.push(&segment, spot) {
                         self.found = Some(Found::Event(segment, spot));
                         break;
                     }
                     taken += spot.bytes;
                 }
-                Some(gap @ Found::Gap(_)) => {
-                    self.found = Some(gap);
+                Some(other) => {
+                    self.found = Some(other);
                     break;
                 }
                 None => break,
@@ -141,24 +146,45 @@ impl Reading {
         Ok(Some(page))
     }
 
-    fn take(&mut self) -> Result<Option<Found>, ReadError> {
-        if let Some(found) = self.found.take() {
-            return Ok(Some(found));
-        }
+    /// What comes next. What it fails with comes in its turn too: behind events that were found
+    /// before, which must not be lost.
+    fn take(&mut self) -> Option<Found> {
         let shared = Arc::clone(self.store.shared());
-        // The limit before the generation: a reopen changes the generation before it publishes, so
-        // whoever has read a limit of the new epoch sees the new generation too.
-        let limit = shared.marks.limit(self.level);
-        if let Some(gap) = self.judge_again(&shared)? {
-            return Ok(Some(Found::Gap(gap)));
-        }
-        let filters = &self.filters;
-        let wants = |record: &RecordRef<'_>| filters.matches(record.topics(), record.not_to());
-        match self.scanner.advance(&shared, limit, wants) {
-            Ok(Scan::Event(segment, spot)) => Ok(Some(Found::Event(segment, spot))),
-            Ok(Scan::Gap(gap)) => Ok(Some(Found::Gap(gap))),
-            Ok(Scan::Done) => Ok(None),
-            Err(error) => Err(ReadError::from_io(shared.dir.path(), "read", error)),
+        loop {
+            // The limit before the generation: a reopen changes the generation before it publishes,
+            // so whoever has read a limit of the new epoch sees the new generation too.
+            let limit = shared.marks.limit(self.level);
+            match self.found.take() {
+                // After a failed sync, reading ends at the durable mark.
+                Some(Found::Event(_, spot)) if spot.offset >= limit => {
+                    self.scanner.seek(spot.offset);
+                }
+                Some(found) => return Some(found),
+                None => {}
+            }
+            match self.judge_again(&shared) {
+                Ok(None) => {}
+                Ok(Some(gap)) => return Some(Found::Gap(gap)),
+                Err(error) => return Some(Found::Failed(error)),
+            }
+            let begun = self.scanner.next();
+            let filters = &self.filters;
+            let wants = |record: &RecordRef<'_>| filters.matches(record.topics(), record.not_to());
+            let scanned = self.scanner.advance(&shared, limit, wants);
+            if shared.marks.generation() != self.generation {
+                // The scan may have run from the old log into the new one: once more.
+                self.scanner.seek(begun);
+                continue;
+            }
+            return match scanned {
+                Ok(Scan::Event(segment, spot)) => Some(Found::Event(segment, spot)),
+                Ok(Scan::Gap(gap)) => Some(Found::Gap(gap)),
+                Ok(Scan::Done) => None,
+                Err(error) => {
+                    let error = ReadError::from_io(shared.dir.path(), "read", error);
+                    Some(Found::Failed(error))
+                }
+            };
         }
     }
 
@@ -194,7 +220,7 @@ impl Reading {
         self.follow_dispatcher();
         loop {
             if self.found.is_none() {
-                self.found = self.take()?;
+                self.found = self.take();
             }
             if self.found.is_some() {
                 return Poll::Ready(Ok(()));
@@ -206,7 +232,7 @@ impl Reading {
             // must look for itself, and once more for what came before the end.
             if shared.marks.ended() {
                 self.sign_out();
-                self.found = self.take()?;
+                self.found = self.take();
                 let closed = Poll::Ready(Err(ReadError::Closed));
                 return self.found.as_ref().map_or(closed, |_| Poll::Ready(Ok(())));
             }
@@ -291,7 +317,7 @@ pub(crate) fn start_at(
         Start::Earliest => Ok((shared.marks.first(), None)),
         Start::Latest => Ok((shared.marks.limit(level), None)),
         Start::Offset(asked) => {
-            let next = shared.marks.next();
+            let next = shared.marks.known_end();
             if asked > next {
                 return Err(ReadError::Offset { asked, next });
             }

@@ -26,6 +26,8 @@ pub(crate) enum Scan {
 struct Open {
     records: Range<usize>,
     offset: u64,
+    /// The offset after its last event.
+    end: u64,
     time: u64,
 }
 
@@ -93,7 +95,8 @@ impl Scanner {
         }
     }
 
-    /// The next matching event of the frame that is open.
+    /// The next wanted event of the frame that is open. A frame whose records are not what its head
+    /// says, although its checksum holds, is told as corrupt.
     fn event_of_frame(
         &mut self,
         limit: u64,
@@ -101,22 +104,18 @@ impl Scanner {
     ) -> Option<Scan> {
         let Standing { segment, open, .. } = self.standing.as_mut()?;
         while let Some(frame) = open {
-            if frame.records.is_empty() {
+            if frame.offset == frame.end {
                 *open = None;
                 return None;
             }
             if frame.offset >= limit {
                 return Some(Scan::Done);
             }
-            let Some((record, bytes)) = segment
-                .region()
-                .bytes(frame.records.clone())
-                .and_then(RecordRef::parse)
-            else {
-                // The checksum holds, so this was written so: nothing more can be made of the
-                // frame.
+            let bytes = segment.region().bytes(frame.records.clone());
+            let Some((record, bytes)) = bytes.and_then(RecordRef::parse) else {
+                let end = frame.end;
                 *open = None;
-                return None;
+                return self.told(end).map(Scan::Gap);
             };
             let spot = Spot {
                 at: frame.records.start,
@@ -157,6 +156,7 @@ impl Scanner {
             standing.open = Some(Open {
                 records: frame.records(),
                 offset,
+                end: frame.end(),
                 time,
             });
         }
@@ -210,7 +210,10 @@ impl Scanner {
         };
         let reached = standing.place.offset.max(self.next);
         let (segment, below) = match standing.segment.next() {
-            Some(next) => (next, u64::MAX),
+            Some(next) => {
+                let below = shared.base_after(next.base());
+                (next, below)
+            }
             None => match shared.locate(reached)? {
                 Located::Segment { segment, below } => (segment, below),
                 Located::Damaged { to } => return Ok(self.skip_to(to, GapReason::Corrupt)),

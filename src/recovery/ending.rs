@@ -6,7 +6,7 @@
 use super::listing::Listing;
 use super::report::{RecoveryReport, TornTail};
 use crate::error::{Corruption, OpenError};
-use crate::format::{HEADER_BYTES, HeaderFault, Mark, SegmentHeader, VERSION};
+use crate::format::{Activation, HEADER_BYTES, HeaderFault, Mark, SegmentHeader, VERSION};
 use crate::segment::{self, Keys, Place, Scanned, Tail};
 use crate::types::{Epoch, LogId, to_u64, to_usize};
 
@@ -101,30 +101,34 @@ impl<'a> Finder<'a> {
         Ok(self.ending)
     }
 
-    /// A spare whose activation fits behind the last segment *is* the next one.
+    /// A spare whose activation fits behind the last segment *is* the next one. One that begins
+    /// where the last one does replaces it: no event stands in that.
     fn adopt_spare(&mut self, spares: &[String]) -> Result<(), OpenError> {
         for name in spares {
-            let last = self.ending.bases.last().copied();
-            let fits = self
-                .look
-                .header(name)?
-                .ok()
-                .filter(|header| header.making.log == self.log);
-            let activation = fits.and_then(|header| header.activation);
-            let next = activation.filter(|activation| {
-                activation.previous.map(|(base, _)| base) == last
-                    && last.is_none_or(|last| activation.base > last)
-                    && self.ending.rename.is_none()
-            });
-            match next {
+            let activation = self
+                .header(name, None)?
+                .and_then(|header| header.activation);
+            let adopted = self.ending.rename.is_some();
+            match activation.filter(|activation| !adopted && self.fits(activation)) {
                 Some(activation) => {
                     self.ending.rename = Some((name.clone(), activation.base));
-                    self.ending.bases.push(activation.base);
+                    if self.ending.bases.last() != Some(&activation.base) {
+                        self.ending.bases.push(activation.base);
+                    }
                 }
                 None => self.ending.unlink.push(name.clone()),
             }
         }
         Ok(())
+    }
+
+    fn fits(&self, activation: &Activation) -> bool {
+        let mut bases = self.ending.bases.iter().rev().copied();
+        let (last, before) = (bases.next(), bases.next());
+        let previous = activation.previous.map(|(base, _)| base);
+        let behind = previous == last && last.is_none_or(|last| activation.base > last);
+        let instead = last == Some(activation.base) && previous == before;
+        behind || instead
     }
 
     /// Row 1: no segment. A new log begins at 0; one whose segments were all taken away goes on at
@@ -172,32 +176,23 @@ impl<'a> Finder<'a> {
     /// Row 4: the mark stands in the last segment: what is valid behind the mark is kept.
     fn mark_in_last(&mut self, last: u64, mark: Mark) -> Result<(), OpenError> {
         let name = self.name(last);
-        match self
-            .header(&name, Some(last))?
-            .filter(|header| reaches(header, &mark))
-        {
-            Some(header) => {
-                let start = place_of(
-                    &header,
-                    to_usize_saturating(mark.position),
-                    mark.offset,
-                    Some(&mark),
-                );
-                self.ending.time = mark.time;
-                self.scan_last(
-                    Candidate {
-                        name,
-                        base: last,
-                        header,
-                    },
-                    start,
-                )
-            }
-            None => {
-                self.unreadable(last, mark);
-                Ok(())
-            }
-        }
+        // Without an event below the mark, the whole segment is looked at: it may have replaced the
+        // one in which the mark's frame position was.
+        let whole = mark.offset == last;
+        let header = self.header(&name, Some(last))?;
+        let Some(header) = header.filter(|header| whole || reaches(header, &mark)) else {
+            self.unreadable(last, mark);
+            return Ok(());
+        };
+        let start = if whole {
+            place_of(&header, HEADER_BYTES, last, None)
+        } else {
+            let at = to_usize_saturating(mark.position);
+            place_of(&header, at, mark.offset, Some(&mark))
+        };
+        self.ending.time = mark.time;
+        let base = last;
+        self.scan_last(Candidate { name, base, header }, start)
     }
 
     /// Row 5: the last segment cannot be read, and the mark says how far it was durable.
@@ -361,7 +356,7 @@ impl<'a> Finder<'a> {
         }
     }
 
-    /// A header that is this log's and activated at `base`; `None` if it is damaged.
+    /// A header that is this log's, activated at `base` if one is given; `None` if it is damaged.
     fn header(
         &mut self,
         name: &str,
@@ -373,7 +368,7 @@ impl<'a> Finder<'a> {
             }
             Ok(header) => {
                 let active = header.activation.as_ref().map(|activation| activation.base);
-                Ok((active.is_some() && active == base).then_some(header))
+                Ok((base.is_none() || active == base).then_some(header))
             }
             Err(HeaderFault::Newer(found)) => Err(OpenError::Newer {
                 file: name.into(),

@@ -16,8 +16,8 @@ const RECORDS_MAX: usize = EPOCHS_KEPT + 4_096;
 #[derive(Debug, Default)]
 pub(crate) struct EpochsFound {
     pub(crate) records: Vec<EpochRecord>,
-    /// How many records do not verify. The last one may be the trace of an open that did not
-    /// finish.
+    /// How many records do not verify, up to the last one that does. What stands behind that one is
+    /// the trace of an open that did not finish, and is written over.
     pub(crate) damaged: usize,
     places: usize,
 }
@@ -38,14 +38,17 @@ pub(crate) fn read(dir: &dyn Directory, log: LogId) -> io::Result<EpochsFound> {
             got => filled += got,
         }
     }
-    let mut found = EpochsFound {
-        places,
-        ..EpochsFound::default()
-    };
-    for record in bytes.chunks(EPOCH_RECORD_BYTES) {
+    let mut found = EpochsFound::default();
+    let mut bad = 0;
+    found.places = first;
+    for (number, record) in bytes.chunks(EPOCH_RECORD_BYTES).enumerate() {
         match EpochRecord::parse(record, log) {
-            Some(record) => found.records.push(record),
-            None => found.damaged += 1,
+            Some(record) => {
+                found.records.push(record);
+                found.damaged += std::mem::take(&mut bad);
+                found.places = first + number + 1;
+            }
+            None => bad += 1,
         }
     }
     Ok(found)
@@ -66,21 +69,10 @@ impl EpochsFound {
         )
     }
 
-    /// Whether no epoch is missing between the oldest record and `newest`, the one in which the log
-    /// was open last, so far as is known.
+    /// Whether every epoch up to `newest` is known, the one in which the log was open last.
     pub(crate) fn is_complete(&self, newest: Option<Epoch>) -> bool {
-        let counters = self.records.iter().map(|record| record.epoch.counter);
-        let dense = counters
-            .clone()
-            .zip(counters.skip(1))
-            .all(|(one, next)| one + 1 == next);
-        let known = |epoch| self.records.iter().any(|record| record.epoch == epoch);
-        let from_start = self.places >= EPOCHS_KEPT
-            || self
-                .records
-                .first()
-                .is_none_or(|record| record.epoch.counter == 1);
-        self.damaged == 0 && dense && from_start && newest.is_none_or(known)
+        let known = |newest| self.records.iter().any(|record| record.epoch == newest);
+        self.damaged == 0 && newest.is_some_and(known)
     }
 
     /// Puts a new epoch on disk. Where records were damaged or are too many, the file is written

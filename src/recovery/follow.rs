@@ -52,6 +52,9 @@ pub(crate) struct News {
     pub(crate) segments: Vec<Arc<Segment>>,
     /// The history, if an epoch began.
     pub(crate) history: Option<History>,
+    /// The writer has begun an epoch that is not where this log was followed to: it has cut what
+    /// was taken for the end.
+    pub(crate) was_cut: bool,
     /// The writer's durable mark, so far as it could be read.
     pub(crate) durable: u64,
     /// Base of the oldest segment.
@@ -139,10 +142,7 @@ fn no_end(dir: &Arc<dyn Directory>, ending: &Ending) -> OpenError {
 
 impl Follower {
     fn start(dir: &Arc<dyn Directory>, meta: &Meta, ending: &Ending) -> Result<Self, OpenError> {
-        let nothing = || OpenError::NotFound {
-            path: dir.path().into(),
-        };
-        let last = ending.last.as_ref().ok_or_else(nothing)?;
+        let last = ending.last.as_ref().ok_or_else(|| no_end(dir, ending))?;
         let io = |error| OpenError::from_io(dir.path().join(&last.name), "map", error);
         let mut region = dir.follow_region(&last.name, HEADER_BYTES).map_err(io)?;
         region.publish(last.end.at);
@@ -179,26 +179,37 @@ impl Follower {
     /// Looks for what the writer did since the last call. What was found before an error is in
     /// `news` all the same, and must be taken: it is not found again.
     pub(crate) fn poll(&mut self, news: &mut News) -> io::Result<()> {
+        self.advance(news)?;
+        let mark = read_mark(&*self.dir, &self.meta)?;
+        if mark.is_some_and(|mark| mark.epoch.counter > self.place.epoch.counter) {
+            // An epoch's first frame or segment is there before the mark is.
+            self.advance(news)?;
+            news.was_cut = mark.is_some_and(|mark| mark.epoch.counter > self.place.epoch.counter);
+        }
+        if !self.met.is_empty() {
+            news.history = Some(read_history(&*self.dir, &self.meta, &self.met)?);
+            self.met.clear();
+        }
+        let durable = mark.map_or(0, |mark| mark.offset);
+        news.durable = durable.min(self.place.offset);
+        let listing = Listing::read(&*self.dir)?;
+        news.first = listing.bases.first().copied().unwrap_or(self.base);
+        Ok(())
+    }
+
+    /// Takes all frames there are, through as many segments as follow.
+    fn advance(&mut self, news: &mut News) -> io::Result<()> {
         loop {
             self.take_frames(news)?;
             let epoch = self.place.epoch;
             let Some(segment) = self.next_segment()? else {
-                break;
+                return Ok(());
             };
             if self.place.epoch != epoch {
                 self.met.push((self.place.epoch, segment.base()));
             }
             news.segments.push(segment);
         }
-        if !self.met.is_empty() {
-            news.history = Some(read_history(&*self.dir, &self.meta, &self.met)?);
-            self.met.clear();
-        }
-        let durable = read_mark(&*self.dir, &self.meta)?.map_or(0, |mark| mark.offset);
-        news.durable = durable.min(self.place.offset);
-        let listing = Listing::read(&*self.dir)?;
-        news.first = listing.bases.first().copied().unwrap_or(self.base);
-        Ok(())
     }
 
     fn take_frames(&mut self, news: &mut News) -> io::Result<()> {

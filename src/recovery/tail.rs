@@ -6,11 +6,11 @@
 
 use super::ending::{Ending, Finder, LastSegment, Look};
 use super::epochs::{self, EpochsFound};
-use super::listing::Listing;
+use super::listing::{EPOCHS, Listing};
 use super::{DurablePlace, Recovered};
 use crate::cursor_file::CursorFile;
 use crate::dir::Directory;
-use crate::error::OpenError;
+use crate::error::{Corruption, OpenError};
 use crate::format::{
     Activation, EpochRecord, FrameBuffer, HEADER_BYTES, HeaderFault, Mark, Meta, SegmentHeader,
 };
@@ -27,6 +27,9 @@ struct Recovery<'a> {
     dir: &'a Arc<dyn Directory>,
     options: &'a Options,
     meta: &'a Meta,
+    /// Handles of this process have seen bytes that a failed sync may have taken back: the log goes
+    /// on in a new segment, whatever stands behind the end (docs/memory.md, M6).
+    shown: bool,
 }
 
 /// See [`super::open`] and [`super::reopen`]; `cursors` are those of a log that is open already.
@@ -36,7 +39,13 @@ pub(super) fn recover(
     meta: &Meta,
     cursors: Option<&CursorFile>,
 ) -> Result<Recovered, OpenError> {
-    Recovery { dir, options, meta }.run(cursors)
+    Recovery {
+        dir,
+        options,
+        meta,
+        shown: cursors.is_some(),
+    }
+    .run(cursors)
 }
 
 impl Recovery<'_> {
@@ -164,7 +173,16 @@ impl Recovery<'_> {
             .newest()
             .into_iter()
             .chain(mark.map(|mark| mark.epoch));
-        let counter = newest.map(|epoch| epoch.counter).max().unwrap_or(0) + 1;
+        let newest = newest.map(|epoch| epoch.counter).max().unwrap_or(0);
+        let used_up = || {
+            OpenError::Damaged(Corruption {
+                file: EPOCHS.into(),
+                offset: None,
+                position: 0,
+                expected: "an epoch counter below 2^32 - 1",
+            })
+        };
+        let counter = newest.checked_add(1).ok_or_else(used_up)?;
         let tag = u32::from_le_bytes(host::random().map_err(self.io("begin an epoch"))?);
         let epoch = Epoch { counter, tag };
         let record = EpochRecord {
@@ -217,7 +235,10 @@ impl Recovery<'_> {
     ) -> Result<(Arc<Segment>, SegmentWriter), OpenError> {
         let mut mark = FrameBuffer::new();
         mark.epoch(epoch, host::now());
-        if let Some(last) = ending.last.take_if(|last| last.tail == Tail::Clean) {
+        if let Some(last) = ending
+            .last
+            .take_if(|last| last.tail == Tail::Clean && !self.shown)
+        {
             let mapped = self.dir.open_region(&last.name, HEADER_BYTES);
             let region = mapped.map_err(self.io("map a segment"))?;
             let segment = Segment::new(&last.header, region.region().clone());

@@ -24,6 +24,7 @@ use std::sync::{Arc, OnceLock, Weak};
 #[derive(Debug)]
 pub(crate) struct Segment {
     base: u64,
+    previous: Option<(u64, u32)>,
     epoch: Epoch,
     keys: Keys,
     region: Region,
@@ -45,6 +46,7 @@ impl Segment {
         let activation = header.activation.as_ref()?;
         Some(Self {
             base: activation.base,
+            previous: activation.previous,
             epoch: activation.epoch,
             keys: Keys {
                 log: header.making.log,
@@ -61,6 +63,11 @@ impl Segment {
     /// Offset of the first event that stands here, or will.
     pub(crate) fn base(&self) -> u64 {
         self.base
+    }
+
+    /// Base of the segment before, and where its valid bytes end.
+    pub(crate) fn previous(&self) -> Option<(u64, u32)> {
+        self.previous
     }
 
     pub(crate) fn region(&self) -> &Region {

@@ -5,6 +5,10 @@ use crate::format::{self, FRAME_HEADER, FrameHead, FrameKind};
 use crate::history::History;
 use std::sync::atomic::Ordering;
 
+/// How much may be checked behind one damaged frame, in bytes. Bytes that only look like frames
+/// must not cost more than a few passes over a segment.
+const RESUME_BYTES: usize = 1 << 30;
+
 /// Bytes between two entries of a segment's table of places.
 const PLACE_EVERY: usize = 64 << 10;
 
@@ -126,8 +130,9 @@ impl Segment {
     pub(crate) fn resume(&self, place: &mut Place, below: u64, history: &History) -> bool {
         let end = self.region().end();
         let mut at = place.at + 8;
-        while at + FRAME_HEADER <= end {
-            if let Some(found) = self.plausible(at, end, place, below, history) {
+        let mut budget = RESUME_BYTES;
+        while at + FRAME_HEADER <= end && budget > 0 {
+            if let Some(found) = self.plausible(at, end, place, below, history, &mut budget) {
                 *place = found;
                 return true;
             }
@@ -143,6 +148,7 @@ impl Segment {
         from: &Place,
         below: u64,
         history: &History,
+        budget: &mut usize,
     ) -> Option<Place> {
         let rest = self.region().bytes(at..end)?;
         let head = format::decode_head(rest)?;
@@ -153,6 +159,7 @@ impl Segment {
         let epochs = std::iter::once(from.epoch).chain(history.candidates(head.offset).take(4));
         for epoch in epochs {
             let context = self.keys().context(epoch);
+            *budget = budget.saturating_sub(bytes.len());
             if format::verify(bytes, &head, context) {
                 return Some(Place {
                     at,

@@ -98,6 +98,7 @@ impl Shared {
         wait: Wait,
     ) -> Result<Range<u64>, AppendError> {
         let now = host::now();
+        let mut asked = false;
         let mut state = self.append.lock();
         loop {
             let writer = state.open()?;
@@ -107,7 +108,7 @@ impl Shared {
             if writer.fits(frame.bytes()) {
                 break;
             }
-            self.roll(&mut state, frame.bytes(), wait)?;
+            self.roll(&mut state, frame.bytes(), wait, &mut asked)?;
         }
         Ok(self.publish(state, frame, now))
     }

@@ -1,8 +1,9 @@
 //! What a read-only log takes over from the process that writes.
 
+use super::table::Table;
 use super::{Shared, unpark};
 use crate::notify::Sleeper;
-use crate::recovery::{Follower, News};
+use crate::recovery::{self, Follower, News, Recovered};
 use std::io;
 use std::sync::Arc;
 
@@ -11,16 +12,36 @@ impl Shared {
         *self.follower.lock() = Some(follower);
     }
 
-    /// Looks once for what the writer did.
-    pub(crate) fn follow_once(&self) -> io::Result<()> {
-        let mut follower = self.follower.lock();
-        let Some(follower) = follower.as_mut() else {
-            return Ok(());
+    /// Looks once for what the writer did. `false` on a log that follows nobody.
+    pub(crate) fn follow_once(&self) -> io::Result<bool> {
+        let mut following = self.follower.lock();
+        let Some(follower) = following.as_mut() else {
+            return Ok(false);
         };
         let mut news = News::default();
         let polled = follower.poll(&mut news);
+        let was_cut = news.was_cut;
         self.take_news(news);
-        polled
+        polled?;
+        if was_cut {
+            let again =
+                recovery::open_read_only(Arc::clone(&self.dir)).map_err(io::Error::other)?;
+            *follower = again.follower;
+            self.start_again(again.recovered);
+        }
+        Ok(true)
+    }
+
+    /// The writer has cut the log below what was shown here: everything is taken anew, and readers
+    /// judge their places again.
+    fn start_again(&self, found: Recovered) {
+        let open_segments = self.options.open_segments_value();
+        *self.table.lock() = Table::new(found.bases, found.active, open_segments);
+        *self.history.lock() = Arc::new(found.history);
+        self.marks.next_generation();
+        let _ = self.marks.durable.publish(found.durable.offset);
+        let _ = self.marks.visible.publish(found.next);
+        self.wake_everybody();
     }
 
     fn take_news(&self, news: News) {

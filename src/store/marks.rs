@@ -23,6 +23,7 @@ struct Rare {
     generation: AtomicU64,
     closed: AtomicBool,
     ended: AtomicBool,
+    poisoned_end: AtomicU64,
 }
 
 impl Marks {
@@ -32,6 +33,7 @@ impl Marks {
             generation: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             ended: AtomicBool::new(false),
+            poisoned_end: AtomicU64::new(0),
         };
         Self {
             visible: CachePadded::new(EndWord::new(next)),
@@ -58,6 +60,18 @@ impl Marks {
 
     pub(crate) fn durable(&self) -> u64 {
         self.durable.offset()
+    }
+
+    /// The highest offset that positions of this epoch may have: while the log is poisoned, the end
+    /// from before, since a reopen may find all of it.
+    pub(crate) fn known_end(&self) -> u64 {
+        self.next()
+            .max(self.rare.poisoned_end.load(Ordering::Acquire))
+    }
+
+    /// The end from before a failed sync; 0 when the log was reopened.
+    pub(crate) fn set_poisoned_end(&self, end: u64) {
+        self.rare.poisoned_end.store(end, Ordering::Release);
     }
 
     /// Offset of the oldest event that is kept.

@@ -19,6 +19,7 @@ impl Shared {
             let failure = IoFailure::new(self.dir.path(), "sync", error);
             *self.failure.lock() = Some(failure.clone());
             state.status = Status::Poisoned(failure);
+            self.marks.set_poisoned_end(self.marks.next());
             // Back to what is on disk. Only appends publish besides this, and they look at the
             // status first.
             let _ = self.marks.visible.publish(self.marks.durable());
@@ -58,6 +59,7 @@ impl Shared {
         *state = Appending::new(found.active, found.writer, found.time);
         // The generation first: who sees the new marks must judge its position before it reads on.
         self.marks.next_generation();
+        self.marks.set_poisoned_end(0);
         *acks = Acks::Taken;
         let _ = self.marks.durable.publish(durable.offset);
         let _ = self.marks.visible.publish(durable.offset);

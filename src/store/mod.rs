@@ -36,7 +36,7 @@ use crate::waiters::Waiters;
 use append::Appending;
 use crossbeam_utils::sync::Unparker;
 use durable::DurableWaits;
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard};
 use roll::SpareSlot;
 use rounds::{Progress, Rounds};
 use std::sync::atomic::AtomicUsize;
@@ -79,7 +79,7 @@ pub(crate) struct Shared {
 
 /// Whether cursors may be moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Acks {
+pub(crate) enum Acks {
     Taken,
     ReadOnly,
     Poisoned,
@@ -161,21 +161,40 @@ impl Shared {
         self.history().newest().unwrap_or_default()
     }
 
-    /// What the log says today about a position that somebody kept.
+    /// What the log says today about a position that somebody kept. A log that follows another
+    /// process looks once more before it calls a position anything but valid.
     pub(crate) fn judge(&self, position: &Position) -> Verdict {
-        self.history()
-            .judge(position, self.log_id(), self.marks.next())
+        let judge = || {
+            self.history()
+                .judge(position, self.log_id(), self.marks.known_end())
+        };
+        match judge() {
+            Verdict::Valid => Verdict::Valid,
+            other => match self.follow_once() {
+                Ok(true) => judge(),
+                Ok(false) | Err(_) => other,
+            },
+        }
     }
 
-    /// Runs `change`, which moves a cursor, if the log takes acks. A close, a poison or a reopen
-    /// comes before it or after it, never in between: after a close somebody else may have the
-    /// file.
-    pub(crate) fn while_open<T>(
-        &self,
-        change: impl FnOnce(&Self) -> Result<T, AckError>,
-    ) -> Result<T, AckError> {
-        match *self.acks.read() {
-            Acks::Taken => change(self),
+    /// The position at the end.
+    pub(crate) fn position(&self) -> Position {
+        loop {
+            let generation = self.marks.generation();
+            let (epoch, offset) = (self.epoch(), self.marks.next());
+            if generation == self.marks.generation() {
+                let log = self.log_id();
+                return Position { log, epoch, offset };
+            }
+        }
+    }
+
+    /// Held while a cursor is made or moved. A close, a poison or a reopen comes before it or after
+    /// it, never in between: after a close somebody else may have the files.
+    pub(crate) fn hold_open(&self) -> Result<RwLockReadGuard<'_, Acks>, AckError> {
+        let acks = self.acks.read();
+        match *acks {
+            Acks::Taken => Ok(acks),
             Acks::ReadOnly => Err(AckError::ReadOnly),
             Acks::Poisoned => Err(AckError::Poisoned),
             Acks::Closed => Err(AckError::Closed),

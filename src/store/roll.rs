@@ -1,6 +1,6 @@
 //! Roll: seal the active segment, go on in the spare.
 
-use super::append::{Appending, Rolled, Status};
+use super::append::{Appending, Rolled};
 use super::{Shared, Wait, unpark};
 use crate::error::AppendError;
 use crate::format::{Activation, HEADER_BYTES, padded};
@@ -24,52 +24,48 @@ pub(super) enum SpareSlot {
 
 impl Shared {
     /// One step towards room for a frame of `need` bytes: rolls, or waits for what a roll needs.
-    /// The caller looks again after it.
+    /// Somebody else may roll meanwhile, so the caller looks again after it. `asked` is the
+    /// caller's: whether it has asked the keeper, so that a failure is told to whom it concerns.
     pub(super) fn roll(
         &self,
         state: &mut MutexGuard<'_, Appending>,
         need: usize,
         wait: Wait,
+        asked: &mut bool,
     ) -> Result<(), AppendError> {
-        let mut asked = false;
-        loop {
-            if !matches!(state.status, Status::Open) {
-                return Ok(());
-            }
-            // The roll before must be on disk: open looks at two segments and no more.
-            if state.rolled.is_none() {
-                match std::mem::replace(&mut state.spare, SpareSlot::None) {
-                    SpareSlot::Ready(spare) if HEADER_BYTES + padded(need) <= spare.bytes() => {
-                        self.activate(state, spare)?;
-                        return Ok(());
-                    }
-                    SpareSlot::Ready(small) => {
-                        // Nothing stands in it and nobody knows it. If the unlink fails, the next
-                        // open does it.
-                        let _ = self.dir.unlink(&small.name);
-                        self.ask_for_spare(state, need);
-                    }
-                    SpareSlot::None => self.ask_for_spare(state, need),
-                    SpareSlot::Failed(error) if asked => {
-                        return Err(AppendError::from_io(
-                            self.dir.path(),
-                            "make a segment",
-                            error,
-                        ));
-                    }
-                    SpareSlot::Failed(_) => self.ask_for_spare(state, need),
-                    busy @ (SpareSlot::Wanted(_) | SpareSlot::Making) => state.spare = busy,
+        // The roll before must be on disk: open looks at two segments and no more.
+        if state.rolled.is_some() {
+            unpark(&self.signals.sync);
+        } else {
+            match std::mem::replace(&mut state.spare, SpareSlot::None) {
+                SpareSlot::Ready(spare) if HEADER_BYTES + padded(need) <= spare.bytes() => {
+                    return self.activate(state, spare);
                 }
-                unpark(&self.signals.keeper);
-                asked = true;
-            } else {
-                unpark(&self.signals.sync);
+                SpareSlot::Ready(small) => {
+                    // Nothing stands in it and nobody knows it. If the unlink fails, the next open
+                    // does it.
+                    let _ = self.dir.unlink(&small.name);
+                    self.ask_for_spare(state, need);
+                }
+                SpareSlot::None => self.ask_for_spare(state, need),
+                SpareSlot::Failed(error) if *asked || wait == Wait::Never => {
+                    return Err(AppendError::from_io(
+                        self.dir.path(),
+                        "make a segment",
+                        error,
+                    ));
+                }
+                SpareSlot::Failed(_) => self.ask_for_spare(state, need),
+                busy @ (SpareSlot::Wanted(_) | SpareSlot::Making) => state.spare = busy,
             }
-            if wait == Wait::Never {
-                return Err(AppendError::WouldBlock);
-            }
-            self.room.wait(state);
+            unpark(&self.signals.keeper);
+            *asked = true;
         }
+        if wait == Wait::Never {
+            return Err(AppendError::WouldBlock);
+        }
+        self.room.wait(state);
+        Ok(())
     }
 
     /// Asks the keeper for a spare that takes a frame of `need` bytes. The caller unparks the
@@ -88,10 +84,16 @@ impl Shared {
         let time = state.time;
         let old = Arc::clone(&state.active);
         let place = *state.open()?.place();
+        // A segment without an event is replaced: the new one has its base, and takes its name.
+        let previous = if place.offset == old.base() {
+            old.previous()
+        } else {
+            Some((old.base(), u32::try_from(place.at).unwrap_or(u32::MAX)))
+        };
         let activation = Activation {
             base: place.offset,
             epoch: place.epoch,
-            previous: Some((old.base(), u32::try_from(place.at).unwrap_or(u32::MAX))),
+            previous,
             cut: false,
             time,
         };

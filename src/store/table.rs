@@ -47,6 +47,11 @@ impl Table {
 
     /// Enters the segment that follows the last one.
     pub(super) fn push(&mut self, segment: Arc<Segment>) {
+        if segment.base() == self.last.base() {
+            // The last one had no event and is replaced.
+            self.last = segment;
+            return;
+        }
         let before = std::mem::replace(&mut self.last, segment);
         self.opened.insert(before.base(), Arc::downgrade(&before));
         self.keep(before);
@@ -175,6 +180,14 @@ impl Shared {
     pub(crate) fn forget_below(&self, first: u64) {
         self.table.lock().drop_below(first);
         self.marks.set_first(first);
+    }
+
+    /// Base of the segment after the one with this base; the highest number if it is the last that
+    /// is entered.
+    pub(crate) fn base_after(&self, base: u64) -> u64 {
+        let table = self.table.lock();
+        let after = table.bases.partition_point(|other| *other <= base);
+        table.bases.get(after).copied().unwrap_or(u64::MAX)
     }
 
     /// How many segments there are.

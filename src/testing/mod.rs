@@ -5,4 +5,5 @@ mod corruption;
 mod interrupted;
 mod model;
 mod promises;
+mod rolls;
 mod sample;

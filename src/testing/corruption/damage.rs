@@ -1,7 +1,8 @@
 //! What can happen to a file.
 
-use super::truth::{Truth, is_segment};
+use super::truth::{Ended, SLOTS, Truth, is_segment};
 use crate::dir::MemoryDir;
+use crate::segment::name_of;
 
 const SECTOR: usize = 512;
 
@@ -34,10 +35,24 @@ pub(super) enum Damage {
 }
 
 impl Damage {
+    /// Every bit of a log that was closed; of one that was killed those that say something else:
+    /// its sealed segments are the same. In the slots that no cursor uses, which are all alike,
+    /// one bit of 37: in some slot each.
     pub(super) fn every_bit(truth: &Truth) -> Vec<Self> {
         let mut all = Vec::new();
+        let bases = truth.bases();
+        let sealed = |file: &String| bases.iter().rev().skip(1).any(|b| *file == name_of(*b));
         for (file, bytes) in &truth.files {
-            all.extend((0..bytes.len() * 8).map(|bit| Self::Flip {
+            if truth.ended == Ended::Killed && sealed(file) {
+                continue;
+            }
+            let dense = if file == SLOTS {
+                6_144 * 8
+            } else {
+                bytes.len() * 8
+            };
+            let bits = (0..dense).chain((dense..bytes.len() * 8).step_by(37));
+            all.extend(bits.map(|bit| Self::Flip {
                 file: file.clone(),
                 bit,
             }));

@@ -1,13 +1,14 @@
 //! What must come of a damage: decided from the bytes that differ, not from how recovery works.
 
 use super::damage::Damage;
-use super::truth::{FrameTruth, Truth, is_segment, options};
-use crate::format::HEADER_BYTES;
+use super::truth::{CursorTruth, DEFINITIONS, SLOTS, Truth, is_segment, options};
+use crate::format::{FrameBuffer, HEADER_BYTES, Limits};
 use crate::history::Verdict;
 use crate::reader::{Scan, Scanner};
 use crate::segment;
-use crate::store::Shared;
-use crate::{Gap, GapReason, OpenError, recovery};
+use crate::store::{Shared, Wait};
+use crate::{Gap, GapReason, NewEvent, OpenError, recovery};
+use std::ops::Range;
 use std::sync::Arc;
 
 type Checked = Result<(), String>;
@@ -21,10 +22,11 @@ macro_rules! ensure {
     };
 }
 
-/// Damages the log, opens it, and reads all of it; with `again`, as if killed, once more.
+/// Damages the log, opens it, and reads all of it; with `again`, appends an event, lets the process
+/// die, and opens it once more.
 pub(super) fn check(truth: &Truth, damage: &Damage, again: bool) -> Checked {
     let (dir, changed) = damage.dir(truth);
-    let expected = Expected::of(truth, &changed);
+    let mut expected = Expected::of(truth, &changed);
     for open in ["first", "second"].into_iter().take(1 + usize::from(again)) {
         let recovered = match recovery::open(Arc::new(dir.clone()), &options()) {
             Ok(recovered) => recovered,
@@ -32,78 +34,98 @@ pub(super) fn check(truth: &Truth, damage: &Damage, again: bool) -> Checked {
             Err(error) => return Err(format!("{open} open: {error:?}")),
         };
         let shared = Shared::new(recovered, options());
-        let read = read_all(truth, &shared).map_err(|wrong| format!("{open} open: {wrong}"))?;
-        let checked = expected.compare(truth, &shared, &read);
+        let checked = expected.compare(truth, &shared, again);
         checked.map_err(|wrong| format!("{open} open: {wrong}"))?;
+        if again {
+            append(&shared).map_err(|wrong| format!("{open} open: {wrong}"))?;
+            expected.appended += 1;
+        }
     }
     Ok(())
 }
 
-/// The gaps that a reader from the first event on is told. What comes between them is compared
-/// with the truth, byte for byte.
-fn read_all(truth: &Truth, shared: &Shared) -> Result<Vec<Gap>, String> {
-    let mut scanner = Scanner::new(0);
-    let mut gaps = Vec::new();
-    let mut next = 0;
-    loop {
-        let limit = shared.marks.next();
-        match scanner.advance(shared, limit, |_| true) {
-            Err(error) => return Err(format!("reading at {next}: {error}")),
-            Ok(Scan::Done) => {
-                ensure!(next == limit, "read to {next} of {limit}");
-                return Ok(gaps);
-            }
-            Ok(Scan::Event(segment, spot)) => {
-                ensure!(spot.offset == next, "{} where {next} is due", spot.offset);
-                let record = segment.region().bytes(spot.at..spot.at + spot.bytes);
-                let event = truth.events.get(usize::try_from(next).unwrap());
-                let same = event.is_some_and(|event| {
-                    record == Some(&event.record[..]) && spot.time == event.time
-                });
-                ensure!(same, "event {next} has other bytes");
-                next += 1;
-            }
-            Ok(Scan::Gap(gap)) => {
-                let dense = gap.from == next && gap.to > next && gap.to <= limit;
-                ensure!(
-                    dense && gap.reason == GapReason::Corrupt,
-                    "{gap:?} at {next}"
-                );
-                next = gap.to;
-                gaps.push(gap);
-            }
-        }
-    }
+fn append(shared: &Shared) -> Checked {
+    let mut frame = FrameBuffer::new();
+    let limits = Limits::new(&options());
+    frame
+        .event(&NewEvent::new("after", b"more"), &limits)
+        .map_err(|error| error.to_string())?;
+    let next = shared.marks.next();
+    let appended = shared
+        .append(&mut frame, Wait::Never)
+        .map_err(|error| error.to_string())?;
+    ensure!(
+        appended == (next..next + 1),
+        "{appended:?} was appended at {next}"
+    );
+    Ok(())
 }
 
 /// What must come.
 struct Expected {
-    /// The end of the log. With a damaged mark file the mark is not known to have been there.
+    /// The end of what is left of the log.
     end: u64,
+    /// How many events were appended since, by this test.
+    appended: u64,
     /// Offsets below the end that cannot come.
     lost: Vec<u64>,
+    /// The first segment is gone, as retention leaves a log.
+    trimmed: bool,
     refusable: bool,
+    /// A cursor file is damaged: cursors may be, but say so. Whole slots may be gone.
+    cursors: Option<Harm>,
+    events: bool,
+}
+
+/// What of the cursors may be gone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Harm {
+    OneBit,
+    Much,
 }
 
 impl Expected {
     fn of(truth: &Truth, changed: &Changed) -> Self {
         let mut expected = Self {
             end: truth.end(),
+            appended: 0,
             lost: Vec::new(),
+            trimmed: false,
             refusable: false,
+            cursors: None,
+            events: true,
         };
         let Some((file, bytes)) = changed else {
             return expected;
         };
         let original = &truth.files[file];
+        let same = |range: Range<usize>| {
+            bytes
+                .as_ref()
+                .is_some_and(|bytes| bytes.get(range.clone()) == original.get(range))
+        };
         // The identity stands twice in one file: nothing is left if both are gone.
-        let identity = |bytes: &[u8]| bytes.get(..64) == original.get(..64);
-        expected.refusable = file == "wakelog.meta"
-            && !bytes.as_ref().is_some_and(|bytes| {
-                identity(bytes) || bytes.get(512..576) == original.get(512..576)
-            });
+        expected.refusable = file == "wakelog.meta" && !same(0..64) && !same(512..576);
         if is_segment(file) {
+            expected.trimmed =
+                bytes.is_none() && truth.bases().first() == segment::parse_name(file).as_ref();
             expected.in_segment(truth, segment::parse_name(file).unwrap(), bytes.as_deref());
+        }
+        if file == SLOTS || file == DEFINITIONS {
+            let bits = bytes.as_ref().filter(|bytes| bytes.len() == original.len());
+            let flips = bits.map(|bytes| {
+                let bits = bytes
+                    .iter()
+                    .zip(original)
+                    .map(|(a, b)| (a ^ b).count_ones());
+                bits.sum::<u32>()
+            });
+            expected.cursors = Some(if flips == Some(1) {
+                Harm::OneBit
+            } else {
+                Harm::Much
+            });
+            expected.events = false;
         }
         expected
     }
@@ -114,7 +136,7 @@ impl Expected {
         let bytes = bytes
             .filter(|bytes| bytes.len() >= HEADER_BYTES)
             .unwrap_or_default();
-        let whole = |range: std::ops::Range<usize>| bytes.get(range.clone()) == original.get(range);
+        let whole = |range: Range<usize>| bytes.get(range.clone()) == original.get(range);
         for frame in truth.frames.iter().filter(|frame| frame.base == base) {
             if frame.offsets.start < truth.mark {
                 if !whole(frame.bytes.clone()) {
@@ -131,75 +153,114 @@ impl Expected {
         self.refusable && matches!(error, OpenError::Damaged(_))
     }
 
-    fn compare(&self, truth: &Truth, shared: &Shared, gaps: &[Gap]) -> Checked {
-        let end = shared.marks.next();
-        ensure!(end == self.end, "the end is {end}, not {}", self.end);
+    fn compare(&self, truth: &Truth, shared: &Shared, all: bool) -> Checked {
+        let (end, due) = (shared.marks.next(), self.end + self.appended);
+        ensure!(end == due, "the end is {end}, not {due}");
         ensure!(
             shared.marks.durable() == end,
             "open left {} durable",
             shared.marks.durable()
         );
-        let lost: Vec<u64> = gaps.iter().flat_map(|gap| gap.from..gap.to).collect();
-        ensure!(
-            lost == self.lost,
-            "gaps {gaps:?}, but lost are {:?}",
-            self.lost
-        );
-        self.positions(truth, shared)
+        ensure!(shared.log_id() == truth.log, "another log");
+        if self.events || all {
+            self.events(truth, shared)?;
+            self.positions(truth, shared)?;
+        }
+        truth
+            .cursors
+            .iter()
+            .try_for_each(|cursor| self.cursor(cursor, shared))
     }
 
-    /// Positions of all epochs, of the one that lost its tail too.
+    /// What comes is, byte for byte, what was appended, and what cannot come is told.
+    fn events(&self, truth: &Truth, shared: &Shared) -> Checked {
+        let mut scanner = Scanner::new(0);
+        let mut lost = Vec::new();
+        let mut next = 0;
+        loop {
+            let limit = shared.marks.next();
+            match scanner.advance(shared, limit, |_| true) {
+                Err(error) => return Err(format!("reading at {next}: {error}")),
+                Ok(Scan::Done) => break,
+                Ok(Scan::Event(segment, spot)) => {
+                    ensure!(spot.offset == next, "{} where {next} is due", spot.offset);
+                    let record = segment.region().bytes(spot.at..spot.at + spot.bytes);
+                    let event = truth.events.get(usize::try_from(next).unwrap());
+                    let same = event.is_some_and(|event| {
+                        record == Some(&event.record[..]) && spot.time == event.time
+                    });
+                    ensure!(same || next >= self.end, "event {next} has other bytes");
+                    next += 1;
+                }
+                Ok(Scan::Gap(gap)) => {
+                    let dense = gap.from == next && gap.to > next && gap.to <= limit;
+                    let trimmed = self.trimmed && gap.reason == GapReason::Trimmed;
+                    let corrupt = gap.reason == GapReason::Corrupt;
+                    ensure!(dense && (corrupt || trimmed), "{gap:?} at {next}");
+                    next = gap.to;
+                    lost.extend(gap.from..gap.to);
+                }
+            }
+        }
+        ensure!(next == shared.marks.next(), "read to {next}");
+        ensure!(
+            lost == self.lost,
+            "the gaps are {lost:?}, but lost are {:?}",
+            self.lost
+        );
+        Ok(())
+    }
+
+    /// Positions of all epochs, of those that lost their tails too.
     fn positions(&self, truth: &Truth, shared: &Shared) -> Checked {
-        ensure!(shared.log_id() == truth.log, "another log");
-        for position in &truth.positions {
+        for (position, bound) in &truth.positions {
+            let (from, to) = (self.end.min(*bound), position.offset);
             let verdict = shared.judge(position);
             let good = match verdict {
-                Verdict::Valid => position.offset <= self.end,
+                Verdict::Valid => to <= from,
                 Verdict::Diverged(gap) => {
-                    let reason = GapReason::Diverged;
                     gap == Gap {
-                        from: self.end,
-                        to: position.offset,
-                        reason,
-                    } && gap.from < gap.to
+                        from,
+                        to,
+                        reason: GapReason::Diverged,
+                    } && from < to
                 }
                 Verdict::Reset => false,
             };
-            ensure!(good, "{position} is {verdict:?}");
+            ensure!(good, "{position} is {verdict:?}, in a log of {}", self.end);
         }
         Ok(())
     }
-}
 
-/// Not every frame ends at a multiple of eight, and the mark stands between two frames: otherwise
-/// the cases above would be missing.
-#[test]
-fn the_log_has_what_the_cases_need() {
-    for ended in [super::Ended::Closed, super::Ended::Killed] {
-        let truth = Truth::new(ended);
-        let padded = |frame: &&FrameTruth| frame.padded() != frame.bytes;
-        assert!(truth.frames.iter().filter(padded).count() > 10);
-        assert!(
-            truth
-                .frames
-                .iter()
-                .filter(|f| f.offsets.end - f.offsets.start == 4)
-                .count()
-                > 3
-        );
-        assert!(
-            truth
-                .frames
-                .iter()
-                .any(|frame| frame.offsets.start == truth.mark)
-                || { ended == super::Ended::Closed && truth.mark == truth.end() }
-        );
-        assert_eq!(truth.bases().len(), 4);
-        let undurable = truth.end() - truth.mark;
-        assert!(if ended == super::Ended::Closed {
-            undurable == 0
+    /// A cursor is where it was, or it says that it is damaged.
+    fn cursor(&self, truth: &CursorTruth, shared: &Shared) -> Checked {
+        let name = truth.name;
+        let harmed = self.cursors.is_some();
+        let slot = match shared.cursors.as_ref().unwrap().find(name) {
+            Ok(Some(slot)) => slot,
+            // As if it had never been made: only when its slot is empty.
+            Ok(None) if self.cursors == Some(Harm::Much) => return Ok(()),
+            Ok(None) => return Err(format!("{name} is gone")),
+            Err(_) if harmed => return Ok(()),
+            Err(error) => return Err(format!("{name}: {error}")),
+        };
+        let lowered = truth.acked > self.end;
+        let acked = truth.acked.min(self.end);
+        let kept = if lowered {
+            truth.kept.max(Some(truth.acked))
         } else {
-            undurable > 10
-        });
+            truth.kept
+        };
+        let (now, gap) = (slot.acked(), slot.kept());
+        let told = harmed && !shared.report().damaged.is_empty();
+        let behind = now == truth.saved && (told || self.appended > 0 && harmed);
+        ensure!(now == acked || behind, "{name} is at {now}, not at {acked}");
+        let untold = gap.is_none() && (told || self.appended > 0 && harmed);
+        ensure!(gap == kept || untold, "{name} keeps {gap:?}, not {kept:?}");
+        let definition = slot.definition().map_err(|error| error.to_string())?;
+        let good =
+            definition.filters.len() == 2 && definition.identities == Some(vec!["nobody".into()]);
+        ensure!(good, "{name} has {definition:?}");
+        Ok(())
     }
 }

@@ -5,6 +5,7 @@
 mod damage;
 mod expect;
 mod truth;
+mod write;
 
 use damage::Damage;
 use std::panic::{AssertUnwindSafe, catch_unwind};

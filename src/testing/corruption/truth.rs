@@ -1,15 +1,20 @@
 //! The log that is damaged, and all that is known of it.
 
 use super::super::sample::Sample;
-use crate::dir::{Directory, Image, MemoryDir};
-use crate::format::MARK_FILE_BYTES;
+use super::write::{Writing, Written};
+use crate::dir::{Directory, MemoryDir};
+use crate::format::{self, MARK_FILE_BYTES};
 use crate::reader::{Event, Scan, Scanner};
 use crate::segment::{self, Segment, Step};
 use crate::store::Shared;
 use crate::types::LogId;
-use crate::{Log, Options, Position, SyncPolicy, format, recovery};
+use crate::{Options, Position, SyncPolicy, recovery};
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
+
+pub(super) const SLOTS: &str = "cursors-00.slots";
+pub(super) const DEFINITIONS: &str = "cursors.defs";
 
 /// How the log was left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +47,16 @@ pub(super) struct EventTruth {
     pub(super) time: u64,
 }
 
+/// One cursor.
+#[derive(Clone, Debug)]
+pub(super) struct CursorTruth {
+    pub(super) name: &'static str,
+    pub(super) acked: u64,
+    /// What was acked when the cursors were last synced.
+    pub(super) saved: u64,
+    pub(super) kept: Option<u64>,
+}
+
 /// What is known of the log.
 pub(super) struct Truth {
     pub(super) ended: Ended,
@@ -51,8 +66,9 @@ pub(super) struct Truth {
     pub(super) frames: Vec<FrameTruth>,
     /// All events below are on disk, and the mark says so.
     pub(super) mark: u64,
-    /// The end of each epoch, and one before it.
-    pub(super) positions: Vec<Position>,
+    /// Positions, each with the smallest end that the log had since.
+    pub(super) positions: Vec<(Position, u64)>,
+    pub(super) cursors: Vec<CursorTruth>,
 }
 
 pub(super) fn options() -> Options {
@@ -67,56 +83,20 @@ pub(super) fn is_segment(name: &str) -> bool {
 
 impl Truth {
     pub(super) fn new(ended: Ended) -> Self {
-        let dir = MemoryDir::new();
-        let mut writing = Writing {
-            dir: &dir,
-            samples: Vec::new(),
-            positions: Vec::new(),
-        };
-        for segments in [2, 3] {
-            let log = writing.open();
-            writing.fill(&log, segments);
-            writing.end(&log);
-            log.close().unwrap();
-        }
-        let log = writing.open();
-        writing.fill(&log, 4);
-        writing.few(&log, 5);
-        log.sync().unwrap();
-        log.sync().unwrap();
-        let mark = writing.next();
-        let image = if ended == Ended::Closed {
-            writing.end(&log);
-            log.close().unwrap();
-            dir.image()
-        } else {
-            writing.few(&log, 20);
-            writing.end(&log);
-            log.abandon(|| dir.image())
-        };
-        let id = log.id();
-        drop(log);
-        let Writing {
-            samples, positions, ..
-        } = writing;
-        Self::of(ended, &image, id, mark, samples, positions)
-    }
-
-    fn of(
-        ended: Ended,
-        image: &Image,
-        log: LogId,
-        mark: u64,
-        samples: Vec<Sample>,
-        positions: Vec<Position>,
-    ) -> Self {
-        let dir = MemoryDir::from_image(image);
+        let Written {
+            image,
+            log,
+            mark,
+            samples,
+            positions,
+            cursors,
+        } = Writing::log(ended);
+        let dir = MemoryDir::from_image(&image);
         let names = dir.list().unwrap().into_iter().map(|entry| entry.name);
         let files: BTreeMap<_, _> = names.map(|name| (name.clone(), dir.read(&name))).collect();
         assert_eq!(files["wakelog.mark"].len(), MARK_FILE_BYTES);
-        assert_eq!(files.keys().filter(|name| is_segment(name)).count(), 4);
         let frames = frames_of(&dir);
-        let events = events_of(MemoryDir::from_image(image), &samples);
+        let events = events_of(MemoryDir::from_image(&image), &samples);
         Self {
             ended,
             files,
@@ -125,6 +105,7 @@ impl Truth {
             frames,
             mark,
             positions,
+            cursors,
         }
     }
 
@@ -141,98 +122,18 @@ impl Truth {
     }
 }
 
-struct Writing<'a> {
-    dir: &'a MemoryDir,
-    samples: Vec<Sample>,
-    positions: Vec<Position>,
-}
-
-impl Writing<'_> {
-    fn open(&self) -> Log {
-        options()
-            .open_in(std::sync::Arc::new(self.dir.clone()))
-            .unwrap()
-    }
-
-    fn next(&self) -> u64 {
-        u64::try_from(self.samples.len()).unwrap()
-    }
-
-    /// The next sample: sizes that are no multiples of eight among them, and empty ones.
-    fn sample(&mut self) -> Sample {
-        let serial = self.next() + 1;
-        let number = self.samples.len();
-        let sample = Sample {
-            topics: vec![number % 7],
-            not_to: if number % 5 == 0 {
-                vec![number % 4]
-            } else {
-                Vec::new()
-            },
-            texts: u8::try_from(number % 8).unwrap(),
-            payload_bytes: [0, 40, 333, 100, 1_021, 7, 64][number % 7],
-            serial,
-        };
-        self.samples.push(sample.clone());
-        sample
-    }
-
-    fn one(&mut self, log: &Log) {
-        let next = self.next();
-        if next % 11 == 10 {
-            let batch: Vec<_> = (0..4).map(|_| self.sample()).collect();
-            let bytes: Vec<_> = batch.iter().map(Sample::bytes).collect();
-            let events = batch
-                .iter()
-                .zip(&bytes)
-                .map(|(sample, bytes)| sample.event(bytes));
-            assert_eq!(log.append_batch(events).unwrap(), next..next + 4);
-        } else {
-            let sample = self.sample();
-            assert_eq!(
-                log.append_event(sample.event(&sample.bytes())).unwrap(),
-                next
-            );
-        }
-    }
-
-    fn few(&mut self, log: &Log, count: usize) {
-        (0..count).for_each(|_| self.one(log));
-    }
-
-    /// Appends until there are so many segments. A roll is a moment later in the table.
-    fn fill(&mut self, log: &Log, segments: usize) {
-        while log.segments() < segments {
-            self.one(log);
-            log.sync().unwrap();
-        }
-    }
-
-    /// Remembers the end of the epoch, and a place a little before.
-    fn end(&mut self, log: &Log) {
-        let end = log.position();
-        self.positions.extend([
-            Position {
-                offset: end.offset - 3,
-                ..end
-            },
-            end,
-        ]);
-    }
-}
-
 /// The events as they stand on disk, each of which is what was appended.
 fn events_of(dir: MemoryDir, samples: &[Sample]) -> Vec<EventTruth> {
-    let recovered = recovery::open(std::sync::Arc::new(dir), &options()).unwrap();
+    let recovered = recovery::open(Arc::new(dir), &options()).unwrap();
     let shared = Shared::new(recovered, options());
     let mut scanner = Scanner::new(0);
     let mut events = Vec::new();
     let mut time = 0;
     for sample in samples {
-        let Scan::Event(segment, spot) = scanner
+        let scan = scanner
             .advance(&shared, shared.marks.next(), |_| true)
-            .unwrap()
-        else {
+            .unwrap();
+        let Scan::Event(segment, spot) = scan else {
             panic!("{} of {} events", events.len(), samples.len());
         };
         assert!(time <= spot.time, "times never fall");
@@ -253,9 +154,10 @@ fn events_of(dir: MemoryDir, samples: &[Sample]) -> Vec<EventTruth> {
     events
 }
 
-/// The frames with events of all segments, as a walk finds them.
+/// The frames with events of all segments, as a walk finds them. What a segment holds behind the
+/// base of the next one is a lost tail.
 fn frames_of(dir: &MemoryDir) -> Vec<FrameTruth> {
-    let mut frames = Vec::new();
+    let mut frames: Vec<FrameTruth> = Vec::new();
     for entry in dir
         .list()
         .unwrap()
@@ -266,16 +168,55 @@ fn frames_of(dir: &MemoryDir) -> Vec<FrameTruth> {
             .follow_region(&entry.name, format::HEADER_BYTES)
             .unwrap();
         follower.publish(follower.region().len());
-        let header = segment::read_header(follower.region(), None).unwrap();
+        let base = segment::parse_name(&entry.name).unwrap();
+        let header = segment::read_header(follower.region(), Some(base)).unwrap();
         let segment = Segment::new(&header, follower.region().clone()).unwrap();
+        frames.retain(|frame| frame.offsets.end <= base);
         let mut place = segment.start();
         while let Step::Frame(frame) = segment.step(&mut place) {
             frames.push(FrameTruth {
-                base: segment.base(),
+                base,
                 bytes: frame.at..frame.at + frame.head.bytes(),
                 offsets: frame.head.offset..frame.end(),
             });
         }
     }
     frames
+}
+
+/// Not every frame ends at a multiple of eight, and the mark stands between two frames: otherwise
+/// cases would be missing.
+#[test]
+fn the_log_has_what_the_cases_need() {
+    for ended in [Ended::Closed, Ended::Killed] {
+        let truth = Truth::new(ended);
+        let padded = |frame: &&FrameTruth| frame.padded() != frame.bytes;
+        assert!(truth.frames.iter().filter(padded).count() > 10);
+        assert!(
+            truth
+                .frames
+                .iter()
+                .filter(|f| f.offsets.end - f.offsets.start == 4)
+                .count()
+                > 3
+        );
+        assert!(
+            (4..=5).contains(&truth.bases().len()),
+            "{:?}",
+            truth.bases()
+        );
+        let undurable = truth.end() - truth.mark;
+        let spare = truth.files.keys().any(|name| name.starts_with("spare-"));
+        match ended {
+            Ended::Closed => assert_eq!(undurable, 0),
+            Ended::Killed => assert!(undurable > 10 && spare),
+        }
+        assert!(
+            truth
+                .positions
+                .iter()
+                .any(|(position, bound)| position.offset > *bound)
+        );
+        assert!(truth.cursors.iter().any(|cursor| cursor.kept.is_some()));
+    }
 }
