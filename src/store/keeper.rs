@@ -1,5 +1,6 @@
 //! The keeper thread: makes the next segment ahead, so that an append seldom waits for a disk.
 
+use super::roll::Wish;
 use super::{Shared, SpareSlot};
 use crate::segment;
 use crossbeam_utils::sync::Parker;
@@ -8,11 +9,11 @@ impl Shared {
     pub(super) fn keeper_loop(&self, parker: &Parker) {
         while !self.marks.closed() {
             match self.take_wish() {
-                Some(bytes) => {
-                    let made = segment::make(&*self.dir, self.log_id(), bytes);
+                Some(wish) => {
+                    let made = segment::make(&*self.dir, self.log_id(), wish.bytes);
                     self.append.lock().spare = match made {
                         Ok(spare) => SpareSlot::Ready(spare),
-                        Err(error) => SpareSlot::Failed(error),
+                        Err(error) => SpareSlot::Failed(wish, error),
                     };
                     self.room.notify_all();
                 }
@@ -21,12 +22,12 @@ impl Shared {
         }
     }
 
-    fn take_wish(&self) -> Option<u32> {
+    fn take_wish(&self) -> Option<Wish> {
         let mut state = self.append.lock();
         match state.spare {
-            SpareSlot::Wanted(bytes) => {
+            SpareSlot::Wanted(wish) => {
                 state.spare = SpareSlot::Making;
-                Some(bytes)
+                Some(wish)
             }
             _ => None,
         }

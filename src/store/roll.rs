@@ -13,13 +13,22 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) enum SpareSlot {
     None,
-    /// The keeper is asked for one of this many bytes.
-    Wanted(u32),
+    /// The keeper is asked for one.
+    Wanted(Wish),
     /// The keeper is making it.
     Making,
     Ready(Spare),
     /// The keeper could not make it.
-    Failed(io::Error),
+    Failed(Wish, io::Error),
+}
+
+/// What the keeper is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wish {
+    pub(super) bytes: u32,
+    /// An append needs it now. If not, and it cannot be made, nobody need know: there is still
+    /// time.
+    needed: bool,
 }
 
 impl Shared {
@@ -48,14 +57,16 @@ impl Shared {
                     self.ask_for_spare(state, need);
                 }
                 SpareSlot::None => self.ask_for_spare(state, need),
-                SpareSlot::Failed(error) if *asked || wait == Wait::Never => {
+                SpareSlot::Failed(wish, error)
+                    if *asked || (wish.needed && wait == Wait::Never) =>
+                {
                     return Err(AppendError::from_io(
                         self.dir.path(),
                         "make a segment",
                         error,
                     ));
                 }
-                SpareSlot::Failed(_) => self.ask_for_spare(state, need),
+                SpareSlot::Failed(..) => self.ask_for_spare(state, need),
                 busy @ (SpareSlot::Wanted(_) | SpareSlot::Making) => state.spare = busy,
             }
             unpark(&self.signals.keeper);
@@ -76,7 +87,11 @@ impl Shared {
         let doubled = u32::try_from(current.saturating_mul(2)).unwrap_or(configured);
         let fitting = (HEADER_BYTES + padded(need)).next_multiple_of(4096);
         let fitting = u32::try_from(fitting).unwrap_or(configured);
-        state.spare = SpareSlot::Wanted(doubled.min(configured).max(fitting));
+        let bytes = doubled.min(configured).max(fitting);
+        state.spare = SpareSlot::Wanted(Wish {
+            bytes,
+            needed: need > 0,
+        });
     }
 
     /// Stores the activation through the map: from here on the spare is the active segment.

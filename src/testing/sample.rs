@@ -22,17 +22,6 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    /// An event to one topic.
-    pub(super) fn plain(topic: usize, payload_bytes: usize, serial: u64) -> Self {
-        Self {
-            topics: vec![topic],
-            not_to: Vec::new(),
-            texts: 0,
-            payload_bytes,
-            serial,
-        }
-    }
-
     pub(super) fn topics(&self) -> impl Iterator<Item = &'static str> + Clone + '_ {
         self.topics.iter().map(|index| TOPICS[index % TOPICS.len()])
     }

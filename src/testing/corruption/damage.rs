@@ -1,7 +1,8 @@
 //! What can happen to a file.
 
 use super::truth::{Ended, SLOTS, Truth, is_segment};
-use crate::dir::MemoryDir;
+use crate::dir::{Directory, MemoryDir};
+use crate::format::HEADER_BYTES;
 use crate::segment::name_of;
 
 const SECTOR: usize = 512;
@@ -34,24 +35,34 @@ pub(super) enum Damage {
     },
 }
 
+/// A file that was changed: its name, and its bytes now; `None` if it was taken away.
+pub(super) type Replaced = (String, Option<Vec<u8>>);
+
 impl Damage {
-    /// Every bit of a log that was closed; of one that was killed those that say something else:
-    /// its sealed segments are the same. In the slots that no cursor uses, which are all alike,
-    /// one bit of 37: in some slot each.
+    /// Every bit of a log without cursors, and of the identity and the cursor files of one with
+    /// them. Of a log that was killed not the sealed segments: they are those of the log that was
+    /// closed. Of what is all zeros and all alike, one bit in so many.
     pub(super) fn every_bit(truth: &Truth) -> Vec<Self> {
         let mut all = Vec::new();
         let bases = truth.bases();
         let sealed = |file: &String| bases.iter().rev().skip(1).any(|b| *file == name_of(*b));
         for (file, bytes) in &truth.files {
-            if truth.ended == Ended::Killed && sealed(file) {
+            let with_cursors = file.starts_with("cursors") || file == "wakelog.meta";
+            let twice = truth.ended == Ended::Killed && sealed(file);
+            if with_cursors == truth.cursors.is_empty() || twice {
                 continue;
             }
-            let dense = if file == SLOTS {
-                6_144 * 8
-            } else {
-                bytes.len() * 8
-            };
-            let bits = (0..dense).chain((dense..bytes.len() * 8).step_by(37));
+            let bits = (0..bytes.len() * 8).filter(|bit| match file.as_str() {
+                // Both copies of the page's record, the slots of the cursors and a free one.
+                SLOTS => {
+                    [0..64, 512..576, 4_096..4_352]
+                        .iter()
+                        .any(|r| r.contains(&(bit / 8)))
+                        || bit % 259 == 0
+                }
+                spare if spare.starts_with("spare-") => bit / 8 < HEADER_BYTES || bit % 37 == 0,
+                _ => true,
+            });
             all.extend(bits.map(|bit| Self::Flip {
                 file: file.clone(),
                 bit,
@@ -134,18 +145,16 @@ impl Damage {
         Some((file.clone(), bytes))
     }
 
-    /// A directory of its own with the damage in it.
-    pub(super) fn dir(&self, truth: &Truth) -> (MemoryDir, Option<(String, Option<Vec<u8>>)>) {
-        let dir = MemoryDir::new();
+    /// A directory of its own with the damage in it, and what `apply` says.
+    pub(super) fn dir(&self, truth: &Truth) -> (MemoryDir, Option<Replaced>) {
+        let dir = truth.dir();
         let changed = self.apply(truth);
-        for (name, bytes) in &truth.files {
-            match &changed {
-                Some((changed, bytes)) if changed == name => {
-                    if let Some(bytes) = bytes {
-                        dir.write(name, bytes);
-                    }
-                }
-                _ => dir.write(name, bytes),
+        match &changed {
+            None => {}
+            Some((name, Some(bytes))) => dir.write(name, bytes),
+            Some((name, None)) => {
+                dir.unlink(name).unwrap();
+                dir.sync().unwrap();
             }
         }
         (dir, changed)

@@ -7,7 +7,7 @@ use crate::history::Verdict;
 use crate::reader::{Scan, Scanner};
 use crate::segment;
 use crate::store::{Shared, Wait};
-use crate::{Gap, GapReason, NewEvent, OpenError, recovery};
+use crate::{AppendError, Gap, GapReason, NewEvent, OpenError, recovery};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -37,28 +37,32 @@ pub(super) fn check(truth: &Truth, damage: &Damage, again: bool) -> Checked {
         let checked = expected.compare(truth, &shared, again);
         checked.map_err(|wrong| format!("{open} open: {wrong}"))?;
         if again {
-            append(&shared).map_err(|wrong| format!("{open} open: {wrong}"))?;
-            expected.appended += 1;
+            let appended = append(&shared).map_err(|wrong| format!("{open} open: {wrong}"))?;
+            expected.appended += u64::from(appended);
         }
     }
     Ok(())
 }
 
-fn append(shared: &Shared) -> Checked {
+/// `false`: the segment is full, and no thread is there to make another.
+fn append(shared: &Shared) -> Result<bool, String> {
     let mut frame = FrameBuffer::new();
     let limits = Limits::new(&options());
     frame
         .event(&NewEvent::new("after", b"more"), &limits)
         .map_err(|error| error.to_string())?;
     let next = shared.marks.next();
-    let appended = shared
-        .append(&mut frame, Wait::Never)
-        .map_err(|error| error.to_string())?;
-    ensure!(
-        appended == (next..next + 1),
-        "{appended:?} was appended at {next}"
-    );
-    Ok(())
+    match shared.append(&mut frame, Wait::Never) {
+        Ok(appended) => {
+            ensure!(
+                appended == (next..next + 1),
+                "{appended:?} was appended at {next}"
+            );
+            Ok(true)
+        }
+        Err(AppendError::WouldBlock) => Ok(false),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// What must come.

@@ -2,7 +2,7 @@
 
 use super::super::sample::Sample;
 use super::write::{Writing, Written};
-use crate::dir::{Directory, MemoryDir};
+use crate::dir::{Directory, Image, MemoryDir};
 use crate::format::{self, MARK_FILE_BYTES};
 use crate::reader::{Event, Scan, Scanner};
 use crate::segment::{self, Segment, Step};
@@ -60,6 +60,7 @@ pub(super) struct CursorTruth {
 /// What is known of the log.
 pub(super) struct Truth {
     pub(super) ended: Ended,
+    image: Image,
     pub(super) files: BTreeMap<String, Vec<u8>>,
     pub(super) log: LogId,
     pub(super) events: Vec<EventTruth>,
@@ -95,10 +96,11 @@ impl Truth {
         let names = dir.list().unwrap().into_iter().map(|entry| entry.name);
         let files: BTreeMap<_, _> = names.map(|name| (name.clone(), dir.read(&name))).collect();
         assert_eq!(files["wakelog.mark"].len(), MARK_FILE_BYTES);
-        let frames = frames_of(&dir);
+        let frames = frames_of(&MemoryDir::from_image(&image));
         let events = events_of(MemoryDir::from_image(&image), &samples);
         Self {
             ended,
+            image: dir.image(),
             files,
             log,
             events,
@@ -107,6 +109,24 @@ impl Truth {
             positions,
             cursors,
         }
+    }
+
+    /// The same log without cursors, whose files are as large as the rest.
+    pub(super) fn without_cursors(mut self) -> Self {
+        let dir = self.dir();
+        for name in [SLOTS, DEFINITIONS] {
+            dir.unlink(name).unwrap();
+            self.files.remove(name);
+        }
+        dir.sync().unwrap();
+        self.image = dir.image();
+        self.cursors.clear();
+        self
+    }
+
+    /// A directory of its own with the log in it.
+    pub(super) fn dir(&self) -> MemoryDir {
+        MemoryDir::from_image(&self.image)
     }
 
     /// The next offset of the whole log.

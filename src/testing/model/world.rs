@@ -16,7 +16,10 @@ use tempfile::TempDir;
 /// Where the log stands.
 pub(super) enum Place {
     Memory(MemoryDir),
-    Disk(Arc<DiskDir>, TempDir),
+    Disk(
+        Arc<DiskDir>,
+        #[expect(dead_code, reason = "held: the directory goes with it")] TempDir,
+    ),
 }
 
 /// A position that somebody kept, and what stood below it.
@@ -58,7 +61,10 @@ impl Place {
     pub(super) fn open(&self) -> Log {
         let dir: Arc<dyn Directory> = match self {
             Self::Memory(dir) => Arc::new(dir.clone()),
-            Self::Disk(dir, _) => Arc::clone(dir) as Arc<dyn Directory>,
+            Self::Disk(dir, _) => {
+                let dir: Arc<dyn Directory> = dir.clone();
+                dir
+            }
         };
         options().open_in(dir).unwrap()
     }
