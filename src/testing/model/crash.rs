@@ -1,11 +1,12 @@
 //! The ends of a process and of a disk, beside what must be left of them.
 
+use super::cursors::open;
 use super::ops::Then;
 use super::oracle::CursorOracle;
 use super::world::{Place, World};
 use crate::dir::MemoryDir;
 use crate::testing::sample::Sample;
-use crate::{AppendError, ReadError, Start, SyncError};
+use crate::{AppendError, GapReason, Opened, ReadError, Start, SyncError};
 use rustix::io::Errno;
 
 impl World {
@@ -189,6 +190,40 @@ impl World {
         dir.fail_creates(u64::MAX, Errno::NOSPC, false);
         for sample in appends {
             self.append(sample).unwrap();
+        }
+    }
+
+    /// After a loss of power: each cursor stands where an ack has put it since it was last saved,
+    /// or at the end with the gap kept. One that was never saved may be gone.
+    pub(super) fn find_cursors(&mut self, may_be: &[(usize, CursorOracle)]) {
+        for (number, before) in may_be {
+            let mut cursor = open(self.log(), *number, Start::Earliest).unwrap();
+            let acked = cursor.acked();
+            let gap = match cursor.next() {
+                Ok(_) => None,
+                Err(ReadError::Gap(gap)) => Some(gap),
+                Err(error) => panic!("{error}"),
+            };
+            let told = gap.map(|gap| (gap.from, gap.reason));
+            assert!(told.is_none_or(|told| told == (acked, GapReason::Diverged)));
+            let kept = gap.map(|gap| gap.to);
+            let mut found = CursorOracle::new(acked, kept);
+            if cursor.opened() == Opened::New {
+                assert!(!before.saved, "a saved cursor is gone");
+                assert_eq!(acked, 0);
+            } else {
+                let end = self.oracle.end();
+                assert!(
+                    before.may_become(acked, kept, end),
+                    "{acked} with {kept:?} in a log of {end}, from {before:?}"
+                );
+                found.saved = true;
+            }
+            self.oracle.cursors.insert(*number, found);
+            drop(cursor);
+            // The look above may have moved it over events that do not match.
+            let acked = open(self.log(), *number, Start::Earliest).unwrap().acked();
+            self.oracle.cursors.get_mut(number).unwrap().ack(acked);
         }
     }
 }

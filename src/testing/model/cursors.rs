@@ -15,7 +15,7 @@ pub(super) struct Handle {
     gap: Option<Gap>,
 }
 
-fn open(log: &Log, number: usize, start: Start) -> Result<Cursor, CursorError> {
+pub(super) fn open(log: &Log, number: usize, start: Start) -> Result<Cursor, CursorError> {
     let (filters, identities) = FILTERS[number];
     let mut builder = log
         .cursor(format!("cursor-{number}"))
@@ -266,39 +266,5 @@ impl World {
             slot.keep(gap.map(|gap| slot.kept.unwrap_or(0).max(gap.to)));
             slot.put(next);
         });
-    }
-
-    /// After a loss of power: each cursor stands where an ack has put it since it was last saved,
-    /// or at the end with the gap kept. One that was never saved may be gone.
-    pub(super) fn find_cursors(&mut self, may_be: &[(usize, CursorOracle)]) {
-        for (number, before) in may_be {
-            let mut cursor = open(self.log(), *number, Start::Earliest).unwrap();
-            let acked = cursor.acked();
-            let gap = match cursor.next() {
-                Ok(_) => None,
-                Err(ReadError::Gap(gap)) => Some(gap),
-                Err(error) => panic!("{error}"),
-            };
-            let told = gap.map(|gap| (gap.from, gap.reason));
-            assert!(told.is_none_or(|told| told == (acked, GapReason::Diverged)));
-            let kept = gap.map(|gap| gap.to);
-            let mut found = CursorOracle::new(acked, kept);
-            if cursor.opened() == Opened::New {
-                assert!(!before.saved, "a saved cursor is gone");
-                assert_eq!(acked, 0);
-            } else {
-                let end = self.oracle.end();
-                assert!(
-                    before.may_become(acked, kept, end),
-                    "{acked} with {kept:?} in a log of {end}, from {before:?}"
-                );
-                found.saved = true;
-            }
-            self.oracle.cursors.insert(*number, found);
-            drop(cursor);
-            // The look above may have moved it over events that do not match.
-            let acked = open(self.log(), *number, Start::Earliest).unwrap().acked();
-            self.oracle.cursors.get_mut(number).unwrap().ack(acked);
-        }
     }
 }

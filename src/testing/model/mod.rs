@@ -5,6 +5,7 @@ mod crash;
 mod cursors;
 mod ops;
 mod oracle;
+mod reading;
 mod world;
 
 use crate::dir::{DiskDir, MemoryDir};
