@@ -165,6 +165,9 @@ impl Log {
     /// what there is and then say [`ReadError::Closed`](crate::ReadError::Closed). Dropping the
     /// last handle does the same, but has nobody to tell an error to.
     ///
+    /// Returns when all is done, whoever began it. Called on one of the log's own threads, from a
+    /// waker, it only begins.
+    ///
     /// # Errors
     /// The sync that failed, now or before.
     pub fn close(&self) -> Result<(), IoFailure> {

@@ -60,6 +60,8 @@ impl World {
             (durable..=self.oracle.end()).contains(&end),
             "{durable} <= {end}"
         );
+        // Nothing tells the trace of a creation that did not reach the disk from damage.
+        self.torn_definition |= self.oracle.cursors.values().any(|cursor| !cursor.saved);
         let cursors: Vec<(usize, CursorOracle)> = self
             .oracle
             .cursors
@@ -78,7 +80,9 @@ impl World {
         let epoch = self.log().position().epoch;
         assert!(epoch.counter > self.oracle.epoch().counter);
         let report = self.log().recovery();
-        assert_eq!(report.damaged, []);
+        let trace = |file: &str| self.torn_definition && file == "cursors.defs";
+        let damaged = report.damaged.iter().filter(|damage| !trace(&damage.file));
+        assert_eq!(damaged.count(), 0, "{:?}", report.damaged);
         assert!(report.torn.is_none_or(|torn| torn.offset == end));
         self.oracle.recovered(epoch, end);
         self.check_all();
@@ -189,7 +193,12 @@ impl World {
         dir.set_capacity(u64::MAX);
         dir.fail_creates(u64::MAX, Errno::NOSPC, false);
         for sample in appends {
-            self.append(sample).unwrap();
+            match self.append(sample) {
+                Ok(()) => {}
+                // A segment that was being made while there was no room: told once.
+                Err(AppendError::DiskFull(_)) => self.append(sample).unwrap(),
+                Err(error) => panic!("{error}"),
+            }
         }
     }
 

@@ -37,6 +37,8 @@ pub(super) struct World {
     /// The last events that a cursor has handed out, in this epoch and before.
     pub(super) handed: BTreeMap<usize, Vec<Event>>,
     pub(super) follower: Option<Follower>,
+    /// A definition may have been torn before it was synced.
+    pub(super) torn_definition: bool,
     serial: u64,
 }
 
@@ -73,6 +75,7 @@ impl World {
             handles,
             handed,
             follower: None,
+            torn_definition: false,
             serial: 0,
         }
     }
