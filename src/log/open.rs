@@ -75,17 +75,7 @@ impl Options {
             io::ErrorKind::NotFound => OpenError::NotFound { path: path.into() },
             _ => OpenError::from_io(path, "open the directory", error),
         })?;
-        let Followed {
-            recovered,
-            follower,
-        } = recovery::open_read_only(Arc::new(dir))?;
-        let shared = Arc::new(Shared::new(recovered, self.clone()));
-        shared.set_follower(follower);
-        let store = Store::start_following(shared, follow::run, dispatch::run)?;
-        Ok(Log {
-            store,
-            limits: Limits::new(self),
-        })
+        self.follow_in(Arc::new(dir))
     }
 
     /// A log in memory; see [`Log::in_memory`].
@@ -101,6 +91,20 @@ impl Options {
         let recovered = recovery::open(dir, self)?;
         let shared = Arc::new(Shared::new(recovered, self.clone()));
         let store = Store::start(shared, dispatch::run)?;
+        Ok(Log {
+            store,
+            limits: Limits::new(self),
+        })
+    }
+
+    pub(crate) fn follow_in(&self, dir: Arc<dyn Directory>) -> Result<Log, OpenError> {
+        let Followed {
+            recovered,
+            follower,
+        } = recovery::open_read_only(dir)?;
+        let shared = Arc::new(Shared::new(recovered, self.clone()));
+        shared.set_follower(follower);
+        let store = Store::start_following(shared, follow::run, dispatch::run)?;
         Ok(Log {
             store,
             limits: Limits::new(self),

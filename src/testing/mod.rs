@@ -2,6 +2,7 @@
 
 mod basics;
 mod corruption;
+mod following;
 mod interrupted;
 mod model;
 mod promises;

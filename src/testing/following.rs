@@ -1,0 +1,92 @@
+//! A read-only log whose writer loses what was shown.
+
+use crate::dir::MemoryDir;
+use crate::{Gap, GapReason, Log, Options, ReadError, Start, SyncPolicy};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+fn write(dir: &MemoryDir) -> Log {
+    let options = Options::new()
+        .segment_bytes(16 << 10)
+        .sync(SyncPolicy::Manual);
+    options.open_in(Arc::new(dir.clone())).unwrap()
+}
+
+fn append(log: &Log, count: usize, word: &str) {
+    for _ in 0..count {
+        log.append("a", word).unwrap();
+    }
+}
+
+fn until(what: &str, reached: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !reached() {
+        assert!(began.elapsed() < Duration::from_secs(20), "{what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The follower has shown twenty events when the power takes the ten that were not synced. The next
+/// writer goes on at ten: the follower notices, tells it, and shows what stands there now.
+#[test]
+fn a_follower_notices_that_the_log_was_cut_below_what_it_has_shown() {
+    for lost in [10, 600] {
+        let dir = MemoryDir::new();
+        let writer = write(&dir);
+        append(&writer, 10, "kept");
+        writer.sync().unwrap();
+        let follower = Options::new().follow_in(Arc::new(dir.clone())).unwrap();
+        let mut reader = follower.reader().start(Start::Earliest).open().unwrap();
+        append(&writer, lost, "lost");
+        let end = 10 + u64::try_from(lost).unwrap();
+        until("the first events", || follower.next_offset() == end);
+        let seen = std::iter::from_fn(|| reader.next().unwrap()).count();
+        assert_eq!(seen, 10 + lost);
+        let lost_place = follower.position();
+        let durable = writer.durable_offset();
+
+        writer.abandon(|| ());
+        drop(writer);
+        // Seed 0: nothing that was not synced is kept.
+        dir.power_loss(0);
+        let writer = write(&dir);
+        let first = writer.next_offset();
+        assert!((durable..end).contains(&first));
+        append(&writer, 3, "new");
+
+        until("the new end", || follower.next_offset() == first + 3);
+        let gap = Gap {
+            from: first,
+            to: end,
+            reason: GapReason::Diverged,
+        };
+        assert!(matches!(reader.next(), Err(ReadError::Gap(told)) if told == gap));
+        let new: Vec<_> = std::iter::from_fn(|| reader.next().unwrap())
+            .map(|event| (event.offset(), event.payload().to_vec()))
+            .collect();
+        let expected: Vec<_> = (first..first + 3).map(|at| (at, b"new".to_vec())).collect();
+        assert_eq!(new, expected);
+        let mut late = follower
+            .reader()
+            .start(Start::Position(lost_place))
+            .open()
+            .unwrap();
+        assert!(matches!(late.next(), Err(ReadError::Gap(told)) if told == gap));
+        assert_eq!(writer.position(), follower.position());
+    }
+}
+
+/// A position that the writer gave a moment ago is good on a follower that has not looked since.
+#[test]
+fn a_follower_looks_again_before_it_calls_a_position_wrong() {
+    let dir = MemoryDir::new();
+    let writer = write(&dir);
+    let lazy = Options::new().poll_interval(Duration::from_millis(10));
+    let follower = lazy.follow_in(Arc::new(dir.clone())).unwrap();
+    for round in 0..50 {
+        append(&writer, 1, "x");
+        let start = Start::Position(writer.position());
+        let mut reader = follower.reader().start(start).open().unwrap();
+        assert!(reader.next().unwrap().is_none(), "round {round}");
+    }
+}
