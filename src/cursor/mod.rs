@@ -259,10 +259,10 @@ impl Cursor {
         Ok(())
     }
 
-    /// Resolves when every ack made before the call is on disk, with the next sync of the policy.
-    /// Under [`SyncPolicy::Manual`](crate::SyncPolicy::Manual) this asks for a sync.
+    /// Resolves when every ack made before the call is on disk. Asks for a sync at once, under every
+    /// policy.
     pub fn saved(&self) -> impl Future<Output = Result<(), SyncError>> + Send + 'static + use<> {
-        DurableFuture::next_round(Arc::clone(self.reading.shared()))
+        DurableFuture::everything(Arc::clone(self.reading.shared()))
     }
 
     /// Blocks until every ack made before the call is on disk; see [`Cursor::saved`].
@@ -270,7 +270,7 @@ impl Cursor {
     /// # Errors
     /// [`SyncError::Poisoned`] and [`SyncError::Closed`]: they may not be.
     pub fn wait_saved(&self) -> Result<(), SyncError> {
-        DurableFuture::next_round(Arc::clone(self.reading.shared())).wait()
+        DurableFuture::everything(Arc::clone(self.reading.shared())).wait()
     }
 
     /// Whether this handle may read, and nothing has to be told first.

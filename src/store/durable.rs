@@ -98,7 +98,7 @@ impl DurableFuture {
     pub(crate) fn offset(shared: Arc<Shared>, offset: u64) -> Self {
         // Nobody else would sync for this waiter under `Manual`.
         if shared.options.sync_value() == SyncPolicy::Manual && shared.marks.durable() <= offset {
-            shared.rounds.ask_urgently();
+            shared.rounds.ask();
             unpark(&shared.signals.sync);
         }
         Self::new(shared, Goal::Offset(offset))
@@ -106,21 +106,7 @@ impl DurableFuture {
 
     /// All appends and acks before this call, at once.
     pub(crate) fn everything(shared: Arc<Shared>) -> Self {
-        let round = shared.rounds.ask_urgently();
-        Self::round(shared, round)
-    }
-
-    /// All appends and acks before this call, with the next round of the policy; at once under
-    /// `Manual`, which has none.
-    pub(crate) fn next_round(shared: Arc<Shared>) -> Self {
-        let round = match shared.options.sync_value() {
-            SyncPolicy::Manual => shared.rounds.ask_urgently(),
-            _ => shared.rounds.ask(),
-        };
-        Self::round(shared, round)
-    }
-
-    fn round(shared: Arc<Shared>, round: u64) -> Self {
+        let round = shared.rounds.ask();
         unpark(&shared.signals.sync);
         Self::new(shared, Goal::Round(round))
     }

@@ -26,31 +26,18 @@ const MARK_SYNC_EVERY: Duration = Duration::from_millis(10);
 #[derive(Debug, Default)]
 pub(super) struct Rounds {
     asked: AtomicU64,
-    /// The highest number that was asked for at once.
-    urgent: AtomicU64,
     done: AtomicU64,
 }
 
 impl Rounds {
-    /// Asks for a round that begins after this call, in the policy's time; returns its number.
+    /// Asks for a round that begins after this call; returns its number.
     pub(super) fn ask(&self) -> u64 {
         // AcqRel: what the caller stored before is seen by the round that has read this number.
         self.asked.fetch_add(1, Ordering::AcqRel) + 1
     }
 
-    /// As [`Rounds::ask`], but at once.
-    pub(super) fn ask_urgently(&self) -> u64 {
-        let round = self.ask();
-        self.urgent.fetch_max(round, Ordering::AcqRel);
-        round
-    }
-
     pub(super) fn is_asked(&self) -> bool {
         self.asked() > self.done()
-    }
-
-    pub(super) fn is_urgent(&self) -> bool {
-        self.urgent.load(Ordering::Acquire) > self.done()
     }
 
     fn asked(&self) -> u64 {

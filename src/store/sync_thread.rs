@@ -62,7 +62,7 @@ impl Shared {
     }
 
     fn due(&self, end: u64) -> Due {
-        if self.rounds.is_urgent() || self.append.lock().rolled.is_some() {
+        if self.rounds.is_asked() || self.append.lock().rolled.is_some() {
             return Due::Now;
         }
         let manual = self.options.sync_value() == SyncPolicy::Manual;
@@ -70,7 +70,7 @@ impl Shared {
             end > self.marks.durable()
                 || self.cursors.as_ref().is_some_and(|cursors| cursors.dirty())
         };
-        if !manual && (self.rounds.is_asked() || fresh()) {
+        if !manual && fresh() {
             Due::InTime
         } else {
             Due::Not
