@@ -259,8 +259,8 @@ impl Cursor {
         Ok(())
     }
 
-    /// Resolves when every ack made before the call is on disk. Asks for a sync at once, under every
-    /// policy.
+    /// Resolves when every ack made before the call is on disk. Asks for a sync at once, under
+    /// every policy.
     pub fn saved(&self) -> impl Future<Output = Result<(), SyncError>> + Send + 'static + use<> {
         DurableFuture::everything(Arc::clone(self.reading.shared()))
     }
