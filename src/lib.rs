@@ -57,5 +57,5 @@ pub use reader::{Event, EventRef, EventStream, Page, Reader, ReaderBuilder};
 pub use recovery::{RecoveryReport, TornTail};
 pub use types::{
     Epoch, Filter, FilterError, FilterSet, Gap, GapReason, LogId, MAX_FILTERS, MAX_IDENTITIES,
-    MAX_NAME_BYTES, MAX_OFFSET, NewEvent, Position, PositionParseError, Topic, TopicError,
+    MAX_NAME_BYTES, MAX_OFFSET, NewEvent, Position, PositionParseError, Stats, Topic, TopicError,
 };

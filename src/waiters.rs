@@ -116,6 +116,11 @@ impl Waiters {
         self.0.lock().remove(ticket.0);
     }
 
+    /// How many wait.
+    pub(crate) fn count(&self) -> usize {
+        self.0.lock().waiters.len()
+    }
+
     /// Wakes everybody: what changed is not an event (poison, reopen, close, a gap).
     pub(crate) fn wake_all(&self) {
         let mut registry = self.0.lock();

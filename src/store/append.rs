@@ -1,6 +1,7 @@
 //! Append: one short critical section that assigns offset and time, copies the frame and publishes
 //! it.
 
+use super::stats::Counted;
 use super::{Shared, SpareSlot, unpark};
 use crate::error::{AppendError, IoFailure};
 use crate::format::FrameBuffer;
@@ -54,12 +55,18 @@ pub(super) struct Appending {
     pub(super) time: u64,
     pub(super) rolled: Option<Rolled>,
     pub(super) spare: SpareSlot,
+    pub(super) counted: Counted,
     /// Set when the last thread has left: how it went.
     pub(super) ended: Option<Result<(), IoFailure>>,
 }
 
 impl Appending {
-    pub(super) fn new(active: Arc<Segment>, writer: Option<SegmentWriter>, time: u64) -> Self {
+    pub(super) fn new(
+        active: Arc<Segment>,
+        writer: Option<SegmentWriter>,
+        time: u64,
+        counted: Counted,
+    ) -> Self {
         let status = if writer.is_some() {
             Status::Open
         } else {
@@ -72,6 +79,7 @@ impl Appending {
             time,
             rolled: None,
             spare: SpareSlot::None,
+            counted,
             ended: None,
         }
     }

@@ -41,6 +41,10 @@ impl DurableWaits {
         ticket
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.0.lock().waiting.len()
+    }
+
     fn remove(&self, ticket: u64) {
         self.0.lock().waiting.remove(&ticket);
     }

@@ -2,6 +2,7 @@
 
 use super::append::{Appending, Status};
 use super::rounds::Progress;
+use super::stats::Counted;
 use super::table::Table;
 use super::{Acks, Shared, SpareSlot};
 use crate::error::{IoFailure, OpenError};
@@ -56,7 +57,10 @@ impl Shared {
         *self.report.lock() = found.report;
         let open_segments = self.options.open_segments_value();
         *self.table.lock() = Table::new(found.bases, Arc::clone(&found.active), open_segments);
-        *state = Appending::new(found.active, found.writer, found.time);
+        let counted = Counted::new(found.next, found.active.region().end());
+        *state = Appending::new(found.active, found.writer, found.time, counted);
+        self.synced.reach(&durable);
+        *self.oldest.lock() = None;
         // The generation first: who sees the new marks must judge its position before it reads on.
         self.marks.next_generation();
         self.marks.set_poisoned_end(0);

@@ -13,6 +13,7 @@ mod marks;
 mod mend;
 mod roll;
 mod rounds;
+mod stats;
 mod sync_thread;
 mod table;
 mod threads;
@@ -39,6 +40,7 @@ use durable::DurableWaits;
 use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard};
 use roll::SpareSlot;
 use rounds::{Progress, Rounds};
+use stats::{Counted, Synced};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use table::Table;
@@ -65,6 +67,9 @@ pub(crate) struct Shared {
     history: Mutex<Arc<History>>,
     progress: Mutex<Progress>,
     rounds: Rounds,
+    synced: Synced,
+    /// Time of the event with this offset, the first that is kept, once somebody has asked.
+    oldest: Mutex<Option<(u64, u64)>>,
     durable_waits: DurableWaits,
     report: Mutex<RecoveryReport>,
     /// The last sync that failed.
@@ -122,19 +127,22 @@ impl Shared {
         } else {
             Acks::ReadOnly
         };
+        let counted = Counted::new(next, active.region().end());
         Self {
             marks: Marks::new(bases.first().copied().unwrap_or(0), next, durable.offset),
             visible_waiters: Waiters::default(),
             durable_waiters: Waiters::default(),
             cursors: recovered.cursors,
             fences: Fences::default(),
-            append: Mutex::new(Appending::new(Arc::clone(&active), writer, time)),
+            append: Mutex::new(Appending::new(Arc::clone(&active), writer, time, counted)),
             acks: RwLock::new(acks),
             room: Condvar::new(),
             table: Mutex::new(Table::new(bases, active, options.open_segments_value())),
             history: Mutex::new(Arc::new(history)),
-            progress: Mutex::new(Progress::new(durable, recovered.mark_file)),
+            progress: Mutex::new(Progress::new(durable.clone(), recovered.mark_file)),
             rounds: Rounds::default(),
+            synced: Synced::new(durable),
+            oldest: Mutex::new(None),
             durable_waits: DurableWaits::default(),
             report: Mutex::new(report),
             failure: Mutex::new(None),

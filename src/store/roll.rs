@@ -122,6 +122,7 @@ impl Shared {
             spare_name,
             time,
         });
+        state.counted.roll(place.at);
         state.active = successor;
         state.writer = Some(writer);
         unpark(&self.signals.sync);

@@ -132,6 +132,7 @@ impl Shared {
         let mut progress = self.progress.lock();
         let asked = self.rounds.asked();
         progress.sync_mark(Some(MARK_SYNC_EVERY))?;
+        let began = Instant::now();
         let Some(target) = self.target() else {
             return Ok(());
         };
@@ -143,6 +144,7 @@ impl Shared {
             cursors.sync()?;
         }
         drop(progress);
+        self.synced.took(began.elapsed());
         self.rounds.finish(asked);
         self.durable_waits.wake_due(self);
         Ok(())
@@ -178,6 +180,7 @@ impl Shared {
             epoch: rolled.successor.start().epoch,
             time: rolled.time,
         };
+        self.synced.reach(&progress.durable);
         progress.write_mark()?;
         progress.sync_mark(None)?;
         self.table.lock().push(Arc::clone(&rolled.successor));
@@ -201,6 +204,7 @@ impl Shared {
             epoch: place.epoch,
             time: target.time,
         };
+        self.synced.reach(&progress.durable);
         let asleep = self.marks.durable.publish(place.offset);
         if asleep.has(Sleeper::DISPATCHER) {
             unpark(&self.signals.dispatcher);

@@ -5,7 +5,7 @@ use super::Shared;
 use crate::format::HEADER_BYTES;
 use crate::map::Region;
 use crate::segment::{self, Segment};
-use crate::types::to_usize;
+use crate::types::{to_u64, to_usize};
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Weak};
@@ -17,6 +17,8 @@ pub(super) struct Table {
     /// The newest one entered; older ones are opened when somebody reads them.
     last: Arc<Segment>,
     opened: HashMap<u64, Weak<Segment>>,
+    /// Bytes of files by base, as far as somebody has asked or they were made since.
+    bytes: HashMap<u64, u64>,
     /// Sealed segments that stay mapped though nobody reads them, oldest use first.
     kept: VecDeque<Arc<Segment>>,
     kept_max: usize,
@@ -36,10 +38,12 @@ pub(crate) enum Located {
 impl Table {
     pub(super) fn new(bases: Vec<u64>, last: Arc<Segment>, kept_max: u32) -> Self {
         let kept_max = to_usize(kept_max);
+        let bytes = HashMap::from([(last.base(), to_u64(last.region().len()))]);
         Self {
             bases,
             last,
             opened: HashMap::new(),
+            bytes,
             kept: VecDeque::new(),
             kept_max,
         }
@@ -47,6 +51,8 @@ impl Table {
 
     /// Enters the segment that follows the last one.
     pub(super) fn push(&mut self, segment: Arc<Segment>) {
+        self.bytes
+            .insert(segment.base(), to_u64(segment.region().len()));
         if segment.base() == self.last.base() {
             // The last one had no event and is replaced.
             self.last = segment;
@@ -73,6 +79,7 @@ impl Table {
         let gone = self.bases.partition_point(|base| *base < first);
         self.bases.drain(..gone);
         self.kept.retain(|segment| segment.base() >= first);
+        self.bytes.retain(|base, _| *base >= first);
     }
 
     pub(super) fn bases(&self) -> &[u64] {
@@ -100,6 +107,17 @@ impl Table {
             None => LookedUp::Closed(base, below),
         }
     }
+}
+
+/// How many segments there are, and how large.
+#[derive(Debug)]
+pub(super) struct Sizes {
+    pub(super) segments: usize,
+    pub(super) mapped: usize,
+    /// Of all files together.
+    pub(super) bytes: u64,
+    /// The newest one that is entered.
+    pub(super) last: Arc<Segment>,
 }
 
 enum LookedUp {
@@ -188,6 +206,37 @@ impl Shared {
         let table = self.table.lock();
         let after = table.bases.partition_point(|other| *other <= base);
         table.bases.get(after).copied().unwrap_or(u64::MAX)
+    }
+
+    /// How large the segments are. The directory is looked at once, for those that were there
+    /// before the log was opened.
+    pub(super) fn sizes(&self) -> Sizes {
+        let unknown = {
+            let table = self.table.lock();
+            let known = |base| table.bytes.contains_key(base);
+            !table.bases.iter().all(known)
+        };
+        let listed = if unknown { self.dir.list().ok() } else { None };
+        let mut table = self.table.lock();
+        for entry in listed.into_iter().flatten() {
+            if let Some(base) = segment::parse_name(&entry.name) {
+                table.bytes.entry(base).or_insert(entry.bytes);
+            }
+        }
+        let Table {
+            bases,
+            last,
+            opened,
+            bytes,
+            ..
+        } = &*table;
+        let mapped = opened.values().filter(|weak| weak.strong_count() > 0);
+        Sizes {
+            segments: bases.len(),
+            mapped: mapped.count() + 1,
+            bytes: bases.iter().filter_map(|base| bytes.get(base)).sum(),
+            last: Arc::clone(last),
+        }
     }
 
     /// How many segments there are.

@@ -8,6 +8,7 @@ mod filter_set;
 mod gap;
 mod offset;
 mod position;
+mod stats;
 mod topic;
 
 pub use event::NewEvent;
@@ -16,6 +17,7 @@ pub use filter_set::{FilterSet, MAX_FILTERS, MAX_IDENTITIES};
 pub use gap::{Gap, GapReason};
 pub use offset::MAX_OFFSET;
 pub use position::{Epoch, LogId, Position, PositionParseError};
+pub use stats::Stats;
 pub use topic::{MAX_NAME_BYTES, Topic, TopicError};
 
 pub(crate) use event::{MAX_NOT_TO, MAX_TOPICS, USER_TAGS};

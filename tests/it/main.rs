@@ -17,5 +17,6 @@ mod pypi;
 mod read_only;
 mod refused;
 mod seeking;
+mod stats;
 mod tidy;
 mod waiting;
