@@ -58,11 +58,17 @@ impl FrameBuffer {
         event: &NewEvent<'_>,
         limits: &Limits,
     ) -> Result<(), AppendError> {
-        self.begin();
-        let measure = Measure::of(event, limits.event_bytes)?;
-        self.room_for(&measure, limits)?;
-        self.bytes.resize(FRAME_HEADER, 0);
-        record::encode(event, &measure, &mut self.bytes);
+        // What stood here is overwritten whole, so a buffer that is long enough is not cleared.
+        let room = Measure::of(event, limits.event_bytes).and_then(|measure| {
+            let bytes = within(FRAME_HEADER + measure.record(), limits)?;
+            Ok((measure, bytes))
+        });
+        let (measure, bytes) = room.inspect_err(|_| self.bytes.clear())?;
+        if self.bytes.len() < bytes || self.bytes.capacity() > KEPT_BYTES {
+            self.begin();
+        }
+        self.bytes.resize(bytes, 0);
+        record::encode(event, &measure, &mut self.bytes[FRAME_HEADER..]);
         self.finish(FrameKind::Event, 1);
         Ok(())
     }
@@ -97,8 +103,10 @@ impl FrameBuffer {
                 });
             }
             let measure = Measure::of(&event, limits.event_bytes)?;
-            self.room_for(&measure, limits)?;
-            record::encode(&event, &measure, &mut self.bytes);
+            let at = self.bytes.len();
+            let bytes = within(at + measure.record(), limits)?;
+            self.bytes.resize(bytes, 0);
+            record::encode(&event, &measure, &mut self.bytes[at..]);
             count += 1;
         }
         if count == 0 {
@@ -128,27 +136,14 @@ impl FrameBuffer {
         }
     }
 
-    /// Checks that one more record keeps the frame within its limit.
-    fn room_for(&mut self, measure: &Measure, limits: &Limits) -> Result<(), AppendError> {
-        let bytes = self.bytes.len().max(FRAME_HEADER) + measure.record();
-        if bytes > to_usize(limits.frame_bytes) {
-            let limit = limits.frame_bytes.into();
-            return Err(AppendError::TooLarge {
-                bytes: to_u64(bytes),
-                limit,
-            });
-        }
-        self.bytes.reserve(bytes - self.bytes.len());
-        Ok(())
-    }
-
     fn finish(&mut self, kind: FrameKind, count: u32) {
         // The length was compared with the limit of a frame, which has 32 bits.
         self.length = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
         self.count = count;
         put(&mut self.bytes, LENGTH_AT, self.length.to_le_bytes());
         put(&mut self.bytes, COUNT_AT, count.to_le_bytes());
-        put(&mut self.bytes, KIND_AT, [kind.code()]);
+        // Flags and the reserved bytes behind the kind are zero.
+        put(&mut self.bytes, KIND_AT, [kind.code(), 0, 0, 0]);
         self.body_crc = body_crc(&self.bytes);
     }
 
@@ -179,4 +174,16 @@ impl FrameBuffer {
         put(header, TIME_AT, time.to_le_bytes());
         &self.bytes
     }
+}
+
+/// A length in bytes that a frame may have.
+#[inline]
+fn within(bytes: usize, limits: &Limits) -> Result<usize, AppendError> {
+    if bytes > to_usize(limits.frame_bytes) {
+        return Err(AppendError::TooLarge {
+            bytes: to_u64(bytes),
+            limit: limits.frame_bytes.into(),
+        });
+    }
+    Ok(bytes)
 }

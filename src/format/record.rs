@@ -1,6 +1,6 @@
 //! Records: one event in a frame.
 
-use super::bytes::{u16_at, u32_at};
+use super::bytes::{put, u16_at, u32_at};
 use crate::error::AppendError;
 use crate::types::{
     MAX_NOT_TO, MAX_TOPICS, NewEvent, USER_TAGS, check_name, check_topic, to_u64, to_usize,
@@ -38,6 +38,7 @@ pub(super) struct Measure {
 
 impl Measure {
     /// Checks an event and measures its record.
+    #[inline]
     pub(super) fn of(event: &NewEvent<'_>, limit: u32) -> Result<Measure, AppendError> {
         let audience = audience_bytes(event)?;
         let attributes = attribute_bytes(event)?;
@@ -65,6 +66,11 @@ impl Measure {
 }
 
 fn audience_bytes(event: &NewEvent<'_>) -> Result<usize, AppendError> {
+    if event.is_plain() {
+        let topic = event.first_topic();
+        check_topic(topic)?;
+        return Ok(COUNTS + 1 + topic.len());
+    }
     let mut bytes = COUNTS;
     let mut topics = 0;
     for topic in event.topics() {
@@ -109,34 +115,60 @@ fn attribute_bytes(event: &NewEvent<'_>) -> Result<usize, AppendError> {
     Ok(bytes)
 }
 
-/// Writes the record of an event that was measured.
-pub(super) fn encode(event: &NewEvent<'_>, measure: &Measure, out: &mut Vec<u8>) {
-    out.extend_from_slice(&measure.payload.to_le_bytes());
-    out.extend_from_slice(&measure.attributes.to_le_bytes());
-    out.extend_from_slice(&measure.audience.to_le_bytes());
-    let topics = event.topics();
-    let not_to = event.not_to_all();
-    out.extend_from_slice(&[low_byte(topics.clone().count()), low_byte(not_to.len())]);
-    for name in topics.chain(not_to.iter().copied()) {
-        out.push(low_byte(name.len()));
-        out.extend_from_slice(name.as_bytes());
+/// Writes the record of an event that was measured into `record`, all of its bytes.
+///
+/// # Panics
+/// When `record` has not the length that was measured.
+#[inline]
+pub(super) fn encode(event: &NewEvent<'_>, measure: &Measure, record: &mut [u8]) {
+    put(record, PAYLOAD_AT, measure.payload.to_le_bytes());
+    put(record, ATTRIBUTES_AT, measure.attributes.to_le_bytes());
+    put(record, AUDIENCE_AT, measure.audience.to_le_bytes());
+    let (audience, rest) = record[RECORD_HEADER..].split_at_mut(usize::from(measure.audience));
+    let (attributes, payload) = rest.split_at_mut(usize::from(measure.attributes));
+    payload.copy_from_slice(event.payload());
+    if event.is_plain() {
+        let topic = event.first_topic();
+        let (counts, name) = audience.split_at_mut(COUNTS + 1);
+        counts.copy_from_slice(&[1, 0, low_byte(topic.len())]);
+        name.copy_from_slice(topic.as_bytes());
+    } else {
+        encode_audience(event, audience);
+        encode_attributes(event, attributes);
     }
-    if !event.is_plain() {
-        encode_attributes(event, out);
-    }
-    out.extend_from_slice(event.payload());
 }
 
-fn encode_attributes(event: &NewEvent<'_>, out: &mut Vec<u8>) {
+fn encode_audience(event: &NewEvent<'_>, mut out: &mut [u8]) {
+    let topics = event.topics();
+    let not_to = event.not_to_all();
+    let counts = [low_byte(topics.clone().count()), low_byte(not_to.len())];
+    append(&mut out, &counts);
+    for name in topics.chain(not_to.iter().copied()) {
+        append(&mut out, &[low_byte(name.len())]);
+        append(&mut out, name.as_bytes());
+    }
+}
+
+fn encode_attributes(event: &NewEvent<'_>, mut out: &mut [u8]) {
     let texts = TEXT_TAGS.into_iter().zip(event.texts());
     let texts = texts.filter_map(|(tag, text)| Some((tag, text?.as_bytes())));
     for (tag, value) in texts.chain(event.attributes().iter().copied()) {
         // The sum of all lengths was compared with 65,535 when the event was measured.
         let length = u16::try_from(value.len()).unwrap_or(u16::MAX);
-        out.push(tag);
-        out.extend_from_slice(&length.to_le_bytes());
-        out.extend_from_slice(value);
+        append(&mut out, &[tag]);
+        append(&mut out, &length.to_le_bytes());
+        append(&mut out, value);
     }
+}
+
+/// Puts `bytes` at the beginning of `out`, and `out` behind them.
+///
+/// # Panics
+/// When they do not fit: the room was measured.
+fn append(out: &mut &mut [u8], bytes: &[u8]) {
+    let (here, rest) = std::mem::take(out).split_at_mut(bytes.len());
+    here.copy_from_slice(bytes);
+    *out = rest;
 }
 
 /// A count or length that was compared with a bound of at most 255 when the event was measured.

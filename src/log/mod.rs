@@ -98,12 +98,16 @@ impl Log {
         encode: impl FnOnce(&mut FrameBuffer, &Limits) -> Result<(), AppendError>,
     ) -> Result<Range<u64>, AppendError> {
         let shared = self.store.shared();
+        let append = |frame: &mut FrameBuffer| {
+            encode(frame, &self.limits)?;
+            shared.append(frame, wait)
+        };
         // A batch's iterator is the user's code and may append by itself: that one finds the buffer
-        // taken.
-        let mut frame = FRAME.with(RefCell::take);
-        let result =
-            encode(&mut frame, &self.limits).and_then(|()| shared.append(&mut frame, wait));
-        FRAME.with(|kept| kept.replace(frame));
+        // in use.
+        let result = FRAME.with(|kept| match kept.try_borrow_mut() {
+            Ok(mut frame) => append(&mut frame),
+            Err(_) => append(&mut FrameBuffer::new()),
+        });
         let offsets = result?;
         if wait == Wait::Roll && shared.options.sync_value() == SyncPolicy::Always {
             // The last offset of the frame: a frame has at least one event.

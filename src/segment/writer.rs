@@ -5,6 +5,10 @@ use crate::format::{FrameBuffer, SHARED_END_AT, padded};
 use crate::map::RegionWriter;
 use std::sync::atomic::Ordering;
 
+/// How far ahead of the appends cache lines are fetched: what takes about as long to append as a
+/// line takes to come from memory.
+const FETCH_AHEAD: usize = 512;
+
 /// Appends frames to a segment. Not Clone: whoever holds it is the only one that writes there.
 #[derive(Debug)]
 pub(crate) struct SegmentWriter {
@@ -45,6 +49,8 @@ impl SegmentWriter {
         let bytes = frame.seal(self.place.offset, time, self.place.context);
         let end = at + padded(bytes.len());
         self.region.write(at, bytes);
+        self.region
+            .fetch(end + FETCH_AHEAD..end + FETCH_AHEAD + (end - at).min(1024));
         self.region.publish(end);
         // Release: pairs with the Acquire load of a reader in another process, which verifies all
         // the same.

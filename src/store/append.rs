@@ -1,6 +1,7 @@
 //! Append: one short critical section that assigns offset and time, copies the frame and publishes
 //! it.
 
+use super::arming::Arming;
 use super::stats::Counted;
 use super::{Shared, SpareSlot, unpark};
 use crate::error::{AppendError, IoFailure};
@@ -56,6 +57,7 @@ pub(super) struct Appending {
     pub(super) rolled: Option<Rolled>,
     pub(super) spare: SpareSlot,
     pub(super) counted: Counted,
+    pub(super) arming: Arming,
     /// Set when the last thread has left: how it went.
     pub(super) ended: Option<Result<(), IoFailure>>,
 }
@@ -80,6 +82,7 @@ impl Appending {
             rolled: None,
             spare: SpareSlot::None,
             counted,
+            arming: Arming::default(),
             ended: None,
         }
     }
@@ -140,10 +143,14 @@ impl Shared {
         if ask {
             self.ask_for_spare(&mut state, 0);
         }
+        let arm = state.arming.reached(used);
         let asleep = self.marks.visible.publish(end);
         drop(state);
         if ask {
             unpark(&self.signals.keeper);
+        }
+        if arm {
+            unpark(&self.signals.armer);
         }
         self.wake(asleep);
         first..end

@@ -1,10 +1,11 @@
-//! What all handles of a log share: the append path, the marks, the table of segments, and the two
-//! threads that serve them (sync, keeper).
+//! What all handles of a log share: the append path, the marks, the table of segments, and the
+//! threads that serve them (sync, keeper, armer).
 //!
 //! Lock order, outermost first: `progress` (held by a sync round and by `reopen`), `append`,
 //! `acks`; all others are taken last and alone.
 
 mod append;
+mod arming;
 mod durable;
 mod fence;
 mod following;
@@ -96,6 +97,7 @@ pub(crate) enum Acks {
 struct Signals {
     sync: OnceLock<Unparker>,
     keeper: OnceLock<Unparker>,
+    armer: OnceLock<Unparker>,
     dispatcher: OnceLock<Unparker>,
 }
 
@@ -240,5 +242,6 @@ impl Shared {
         unpark(&self.signals.dispatcher);
         unpark(&self.signals.sync);
         unpark(&self.signals.keeper);
+        unpark(&self.signals.armer);
     }
 }

@@ -1,6 +1,7 @@
 //! Roll: seal the active segment, go on in the spare.
 
 use super::append::{Appending, Rolled};
+use super::arming::Arming;
 use super::{Shared, Wait, unpark};
 use crate::error::AppendError;
 use crate::format::{Activation, HEADER_BYTES, padded};
@@ -125,6 +126,7 @@ impl Shared {
         state.counted.roll(place.at);
         state.active = successor;
         state.writer = Some(writer);
+        state.arming = Arming::default();
         unpark(&self.signals.sync);
         Ok(())
     }

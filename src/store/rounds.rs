@@ -13,10 +13,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How much of the active segment is made writable ahead after each sync, so that appends seldom
-/// meet a fault.
-const ARM_AHEAD: usize = 1 << 20;
-
 /// The mark is a lower bound, so it need not reach the disk with each sync; while the log is busy
 /// it does at most this often, and once when the log falls idle.
 const MARK_SYNC_EVERY: Duration = Duration::from_millis(10);
@@ -196,7 +192,9 @@ impl Shared {
         }
         let region = target.active.region();
         region.sync(progress.durable.at..place.at)?;
-        region.arm(place.at..place.at + ARM_AHEAD);
+        // The sync has made its pages read-only for the kernel's bookkeeping, and of those only the
+        // last one is stored to again.
+        region.arm(place.at..place.at + 1);
         progress.durable = DurablePlace {
             offset: place.offset,
             segment: Arc::clone(&target.active),

@@ -41,6 +41,13 @@ impl Store {
                     },
                 ),
                 (
+                    "wakelog-armer",
+                    |shared| &shared.signals.armer,
+                    |shared, parker| {
+                        shared.armer_loop(parker);
+                    },
+                ),
+                (
                     "wakelog-dispatch",
                     |shared| &shared.signals.dispatcher,
                     dispatcher,

@@ -103,9 +103,16 @@ impl<'a> NewEvent<'a> {
         self.payload
     }
 
-    /// Topic and payload of an event that has nothing else; the encoder's fast path.
+    /// Whether the event has a topic and a payload and nothing else: the encoder's fast path.
+    #[inline]
     pub(crate) fn is_plain(&self) -> bool {
         self.extras.is_none()
+    }
+
+    /// The topic given first; the only one of a plain event.
+    #[inline]
+    pub(crate) fn first_topic(&self) -> &'a str {
+        self.topic
     }
 
     /// All topics, in the order given.
