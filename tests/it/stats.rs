@@ -50,13 +50,14 @@ fn appends_show_as_unsynced_until_a_sync() {
     let empty = log.stats();
     log.append("a", [7; 100]).unwrap();
     log.append("a", [7; 100]).unwrap();
-    std::thread::sleep(Duration::from_millis(2));
+    // Longer than a tick of the coarse clock.
+    std::thread::sleep(Duration::from_millis(30));
     let before = log.stats();
     assert_eq!((before.unsynced_events, before.appended_events), (2, 2));
     assert_eq!(before.unsynced_bytes, before.appended_bytes);
     assert_eq!(before.used_bytes - empty.used_bytes, before.appended_bytes);
     assert!((200..400).contains(&before.appended_bytes));
-    assert!(before.sync_lag >= 2_000, "{before:?}");
+    assert!(before.sync_lag >= 10_000, "{before:?}");
     let mut reader = log.reader().open().unwrap();
     let times = [(); 2].map(|()| reader.next().unwrap().unwrap().time());
     assert_eq!(before.oldest_time.unwrap(), times[0]);
