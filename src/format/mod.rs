@@ -36,7 +36,7 @@ pub(crate) use frame_buffer::{FrameBuffer, Limits};
 pub(crate) use mark::{MARK_FILE_BYTES, Mark};
 pub(crate) use meta::{META_BYTES, Meta, MetaFault, MetaKind};
 pub(crate) use name_hash::name_hash;
-pub(crate) use record::RecordRef;
+pub(crate) use record::{RecordRef, records_are_whole};
 pub(crate) use segment_header::{
     Activation, HEADER_BYTES, HeaderFault, Making, SHARED_END_AT, SegmentHeader, activation_words,
 };

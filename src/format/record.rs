@@ -1,6 +1,7 @@
 //! Records: one event in a frame.
 
 use super::bytes::{put, u16_at, u32_at};
+use super::frame::{FRAME_HEADER, FrameHead, FrameKind};
 use crate::error::AppendError;
 use crate::types::{
     MAX_NOT_TO, MAX_TOPICS, NewEvent, USER_TAGS, check_name, check_topic, to_u64, to_usize,
@@ -176,12 +177,11 @@ fn low_byte(value: usize) -> u8 {
     u8::try_from(value).unwrap_or(u8::MAX)
 }
 
-/// A record in place.
+/// A record in place. What it says of its own structure was checked when its frame was verified, so
+/// it is looked at only where somebody asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RecordRef<'a> {
-    first_topic: &'a str,
-    more_topics: Names<'a>,
-    not_to: Names<'a>,
+    audience: &'a [u8],
     attributes: &'a [u8],
     payload: &'a [u8],
 }
@@ -189,8 +189,19 @@ pub(crate) struct RecordRef<'a> {
 impl<'a> RecordRef<'a> {
     /// The record that these bytes begin with, and its length in bytes. All of its structure is
     /// checked here: lengths, counts, that texts are UTF-8 and that no tag stands twice.
-    #[inline]
     pub(crate) fn parse(bytes: &'a [u8]) -> Option<(RecordRef<'a>, usize)> {
+        let (record, length) = RecordRef::read(bytes)?;
+        check_audience(record.audience)?;
+        if !record.attributes.is_empty() {
+            check_attributes(record.attributes)?;
+        }
+        Some((record, length))
+    }
+
+    /// The record that these bytes begin with, and its length in bytes. Only its lengths are
+    /// checked: for records that were parsed before.
+    #[inline]
+    pub(crate) fn read(bytes: &'a [u8]) -> Option<(RecordRef<'a>, usize)> {
         let header: &[u8; RECORD_HEADER] = bytes.first_chunk()?;
         let audience = usize::from(u16_at(header, AUDIENCE_AT));
         let attributes = usize::from(u16_at(header, ATTRIBUTES_AT));
@@ -199,33 +210,54 @@ impl<'a> RecordRef<'a> {
         let (audience, rest) = bytes[RECORD_HEADER..].split_at_checked(audience)?;
         let (attributes, rest) = rest.split_at_checked(attributes)?;
         let payload = rest.get(..payload)?;
-        let (first_topic, more_topics, not_to) = parse_audience(audience)?;
-        if !attributes.is_empty() {
-            check_attributes(attributes)?;
-        }
         let length = RECORD_HEADER + audience.len() + attributes.len() + payload.len();
-        Some((
-            RecordRef {
-                first_topic,
-                more_topics,
-                not_to,
-                attributes,
-                payload,
-            },
-            length,
-        ))
+        let record = RecordRef {
+            audience,
+            attributes,
+            payload,
+        };
+        Some((record, length))
     }
 
     /// The topics it is to, at least one.
     #[inline]
     pub(crate) fn topics(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
-        std::iter::once(self.first_topic).chain(self.more_topics)
+        self.topic_bytes().map(text_of)
+    }
+
+    /// The topics as bytes: to compare them costs less so.
+    #[inline]
+    pub(crate) fn topic_bytes(&self) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a> {
+        let (topics, _) = self.counts();
+        self.names().take(topics)
     }
 
     /// The identities it is not to.
     #[inline]
-    pub(crate) fn not_to(&self) -> Names<'a> {
-        self.not_to
+    pub(crate) fn not_to(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
+        self.not_to_bytes().map(text_of)
+    }
+
+    /// The identities it is not to, as bytes.
+    #[inline]
+    pub(crate) fn not_to_bytes(&self) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a> {
+        let (topics, not_to) = self.counts();
+        // Nearly all events have none: nothing is walked over for them.
+        let passed = if not_to == 0 { 0 } else { topics };
+        self.names().skip(passed).take(not_to)
+    }
+
+    /// How many topics, and how many identities it is not to.
+    #[inline]
+    fn counts(&self) -> (usize, usize) {
+        let counts: Option<&[u8; COUNTS]> = self.audience.first_chunk();
+        counts.map_or((0, 0), |&[topics, not_to]| (topics.into(), not_to.into()))
+    }
+
+    #[inline]
+    fn names(&self) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a> {
+        let mut rest = self.audience.get(COUNTS..).unwrap_or_default();
+        std::iter::from_fn(move || take_bytes(&mut rest))
     }
 
     pub(crate) fn name(&self) -> Option<&'a str> {
@@ -286,18 +318,36 @@ impl<'a> Iterator for Names<'a> {
     }
 }
 
-#[inline]
-fn parse_audience(bytes: &[u8]) -> Option<(&str, Names<'_>, Names<'_>)> {
+fn check_audience(bytes: &[u8]) -> Option<()> {
     let (&[topics, not_to], mut rest) = bytes.split_first_chunk()?;
     let within = (1..=MAX_TOPICS).contains(&usize::from(topics));
     if !within || usize::from(not_to) > MAX_NOT_TO {
         return None;
     }
-    let first_topic = take_name(&mut rest)?;
-    let more_topics = take_names(&mut rest, u16::from(topics - 1))?;
-    let not_to = take_names(&mut rest, u16::from(not_to))?;
-    rest.is_empty()
-        .then_some((first_topic, more_topics, not_to))
+    take_names(&mut rest, u16::from(topics) + u16::from(not_to))?;
+    rest.is_empty().then_some(())
+}
+
+/// Whether the records of a frame are what its head says. `frame` is the whole of it without
+/// padding. Asked once, when the frame is verified.
+pub(crate) fn records_are_whole(frame: &[u8], head: &FrameHead) -> bool {
+    let mut records = frame.get(FRAME_HEADER..).unwrap_or_default();
+    if !matches!(head.kind, FrameKind::Event | FrameKind::Batch) {
+        return true;
+    }
+    for _ in 0..head.count {
+        let Some((_, length)) = RecordRef::parse(records) else {
+            return false;
+        };
+        records = &records[length..];
+    }
+    records.is_empty()
+}
+
+/// A name that was checked.
+#[inline]
+fn text_of(name: &[u8]) -> &str {
+    std::str::from_utf8(name).unwrap_or_default()
 }
 
 /// Passes `count` names that begin here.
@@ -311,15 +361,19 @@ pub(super) fn take_names<'a>(rest: &mut &'a [u8], count: u16) -> Option<Names<'a
     })
 }
 
-#[inline]
 fn take_name<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
+    std::str::from_utf8(take_bytes(rest)?).ok()
+}
+
+#[inline]
+fn take_bytes<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (&length, after) = rest.split_first()?;
     let (name, after) = after.split_at_checked(usize::from(length))?;
     if name.is_empty() {
         return None;
     }
     *rest = after;
-    std::str::from_utf8(name).ok()
+    Some(name)
 }
 
 fn check_attributes(mut rest: &[u8]) -> Option<()> {

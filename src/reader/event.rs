@@ -62,9 +62,10 @@ fn bytes_of(segment: &Segment, at: usize, bytes: usize) -> &[u8] {
     segment.region().bytes(at..at + bytes).unwrap_or_default()
 }
 
-/// The record in these bytes, which was parsed once already, when the event was read.
+/// The record in these bytes, which was parsed when its frame was verified.
+#[inline]
 fn record(bytes: &[u8]) -> RecordRef<'_> {
-    match RecordRef::parse(bytes) {
+    match RecordRef::read(bytes) {
         Some((record, _)) => record,
         None => unreachable!("bytes below the published end do not change"),
     }

@@ -169,7 +169,9 @@ impl Reading {
             }
             let begun = self.scanner.next();
             let filters = &self.filters;
-            let wants = |record: &RecordRef<'_>| filters.matches(record.topics(), record.not_to());
+            let wants = |record: &RecordRef<'_>| {
+                filters.matches_bytes(record.topic_bytes(), record.not_to_bytes())
+            };
             let scanned = self.scanner.advance(&shared, limit, wants);
             if shared.marks.generation() != self.generation {
                 // The scan may have run from the old log into the new one: once more.

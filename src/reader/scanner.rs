@@ -112,7 +112,7 @@ impl Scanner {
                 return Some(Scan::Done);
             }
             let bytes = segment.region().bytes(frame.records.clone());
-            let Some((record, bytes)) = bytes.and_then(RecordRef::parse) else {
+            let Some((record, bytes)) = bytes.and_then(RecordRef::read) else {
                 let end = frame.end;
                 *open = None;
                 return self.told(end).map(Scan::Gap);

@@ -74,7 +74,7 @@ impl Segment {
                 Some(epoch) => self.keys().context(epoch),
                 None => place.context,
             };
-            if !format::verify(bytes, &head, context) {
+            if !format::verify(bytes, &head, context) || !format::records_are_whole(bytes, &head) {
                 return None;
             }
             if place.at == verified {

@@ -138,25 +138,37 @@ impl Filter {
 
     /// Whether the filter matches the topic.
     pub fn matches(&self, topic: &str) -> bool {
+        self.matches_bytes(topic.as_bytes())
+    }
+
+    /// Whether the filter matches the topic with these bytes: `.`, `*` and `>` are single bytes, so
+    /// nothing has to be known of the characters between them.
+    #[inline]
+    pub(crate) fn matches_bytes(&self, topic: &[u8]) -> bool {
+        let text = self.text.as_bytes();
         if self.literal {
-            return *self.text == *topic;
+            return *text == *topic;
         }
         // No topic of the adapters is reached by a wildcard in the first place. A literal first
         // token is compared below like any other.
-        if topic.starts_with('$') && self.text.starts_with(['*', '>']) {
+        if topic.starts_with(b"$") && (text.starts_with(b"*") || text.starts_with(b">")) {
             return false;
         }
-        let mut tokens = topic.split('.');
-        for wanted in self.text.split('.') {
-            match (wanted, tokens.next()) {
-                (">", token) => return token.is_some(),
-                ("*", Some(_)) => {}
-                (_, Some(token)) if wanted == token => {}
-                _ => return false,
-            }
-        }
-        tokens.next().is_none()
+        text == b">" || matches_tokens(text, topic)
     }
+}
+
+fn matches_tokens(filter: &[u8], topic: &[u8]) -> bool {
+    let mut tokens = topic.split(|byte| *byte == b'.');
+    for wanted in filter.split(|byte| *byte == b'.') {
+        match (wanted, tokens.next()) {
+            (b">", token) => return token.is_some(),
+            (b"*", Some(_)) => {}
+            (_, Some(token)) if wanted == token => {}
+            _ => return false,
+        }
+    }
+    tokens.next().is_none()
 }
 
 impl fmt::Display for Filter {

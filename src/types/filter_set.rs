@@ -99,36 +99,42 @@ impl FilterSet {
     }
 
     /// Whether an event with this audience is for the consumer.
-    #[inline]
     pub fn matches<'t, 'n>(
         &self,
         to: impl Iterator<Item = &'t str> + Clone,
         not_to: impl Iterator<Item = &'n str>,
     ) -> bool {
+        self.matches_bytes(to.map(str::as_bytes), not_to.map(str::as_bytes))
+    }
+
+    /// As [`FilterSet::matches`], with the names as bytes.
+    #[inline]
+    pub(crate) fn matches_bytes<'t, 'n>(
+        &self,
+        to: impl Iterator<Item = &'t [u8]> + Clone,
+        not_to: impl Iterator<Item = &'n [u8]>,
+    ) -> bool {
         self.wants(to) && !self.is_excluded(not_to)
     }
 
-    fn wants<'t>(&self, to: impl Iterator<Item = &'t str> + Clone) -> bool {
+    #[inline]
+    fn wants<'t>(&self, mut to: impl Iterator<Item = &'t [u8]> + Clone) -> bool {
         let Parts {
             literals, patterns, ..
         } = &*self.parts;
-        if !literals.is_empty()
-            && to
-                .clone()
-                .any(|topic| holds(literals, Filter::as_str, topic))
-        {
+        let literal = |topic: &[u8]| holds(literals, |filter| filter.as_str().as_bytes(), topic);
+        if !literals.is_empty() && to.clone().any(literal) {
             return true;
         }
-        !patterns.is_empty()
-            && to
-                .into_iter()
-                .any(|topic| patterns.iter().any(|pattern| pattern.matches(topic)))
+        let pattern = |topic: &[u8]| patterns.iter().any(|filter| filter.matches_bytes(topic));
+        !patterns.is_empty() && to.any(pattern)
     }
 
-    fn is_excluded<'n>(&self, mut not_to: impl Iterator<Item = &'n str>) -> bool {
+    #[inline]
+    fn is_excluded<'n>(&self, mut not_to: impl Iterator<Item = &'n [u8]>) -> bool {
         not_to.any(|name| match &self.parts.identities {
-            None => holds(&self.parts.literals, Filter::as_str, name),
-            Some(identities) => holds(identities, AsRef::as_ref, name),
+            None => holds(&self.parts.literals, |f| f.as_str().as_bytes(), name),
+            Some(identities) => holds(identities, |name| name.as_bytes(), name),
         })
     }
 }
@@ -151,11 +157,13 @@ fn sorted_identities(names: &[String]) -> Result<Vec<Box<str>>, FilterError> {
 
 /// Whether the sorted items hold the name. Most sets have one or two items, where walking them
 /// beats a search; the length is compared before the bytes.
-fn holds<T>(sorted: &[T], text: impl Fn(&T) -> &str, name: &str) -> bool {
+fn holds<T>(sorted: &[T], bytes: impl Fn(&T) -> &[u8], name: &[u8]) -> bool {
     if sorted.len() <= 4 {
-        return sorted.iter().any(|item| text(item) == name);
+        return sorted.iter().any(|item| bytes(item) == name);
     }
-    sorted.binary_search_by(|item| text(item).cmp(name)).is_ok()
+    sorted
+        .binary_search_by(|item| bytes(item).cmp(name))
+        .is_ok()
 }
 
 #[cfg(test)]
