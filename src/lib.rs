@@ -40,6 +40,7 @@ mod reader;
 mod cursor;
 mod dispatch;
 mod follow;
+mod snapshot;
 
 // 7: the handle
 mod log;
@@ -55,6 +56,7 @@ pub use log::Log;
 pub use options::{Opened, Options, ReadLevel, Start, SyncPolicy};
 pub use reader::{Event, EventRef, EventStream, Page, Reader, ReaderBuilder};
 pub use recovery::{RecoveryReport, TornTail};
+pub use snapshot::{Snapshot, SnapshotError};
 pub use types::{
     Epoch, Filter, FilterError, FilterSet, Gap, GapReason, LogId, MAX_FILTERS, MAX_IDENTITIES,
     MAX_NAME_BYTES, MAX_OFFSET, NewEvent, Position, PositionParseError, Stats, Topic, TopicError,

@@ -26,6 +26,11 @@ pub(super) fn corruption(position: u32) -> Corruption {
     damaged_at(u64::from(position) * UNIT)
 }
 
+/// Where the definition at this place begins, in bytes.
+pub(super) fn bytes_at(position: u32) -> u64 {
+    u64::from(position) * UNIT
+}
+
 pub(super) fn damaged_at(at: u64) -> Corruption {
     let expected = "the definition of a cursor";
     Corruption {

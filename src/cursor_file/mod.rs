@@ -12,6 +12,7 @@
 //! mere trace of a creation that did not finish.
 
 mod chunk;
+mod copy;
 mod definitions;
 mod load;
 mod meaning;
@@ -36,6 +37,7 @@ use crate::format::{DefinitionHead, DefinitionKind, SlotHeader, SlotKey, SlotWor
 use crate::host;
 use crate::types::{FilterSet, LogId, to_usize};
 
+pub(crate) use copy::copy;
 pub(crate) use slot::SlotHandle;
 
 /// The cursors of a log that is open for writing.

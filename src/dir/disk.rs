@@ -17,7 +17,7 @@ use crate::map::{RegionFollower, RegionWriter};
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// The bits of a directory that we make.
-const DIRECTORY_MODE: u32 = 0o700;
+pub(super) const DIRECTORY_MODE: u32 = 0o700;
 
 /// How many zeros a new region is given at a time. Larger writes fill the page cache with large
 /// folios, and then one dirty byte costs a sync of the whole folio: 2 MiB have been measured for
@@ -224,6 +224,10 @@ impl RawFile for DiskFile {
 
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
         self.0.write_all_at(bytes, at)
+    }
+
+    fn file(&self) -> Option<&File> {
+        Some(&self.0)
     }
 
     fn sync(&self) -> io::Result<()> {

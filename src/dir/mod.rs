@@ -8,7 +8,9 @@
 //! Nothing here syncs a directory by itself: after a create, a rename or an unlink the name is
 //! only as durable as the next [`Directory::sync`].
 
+mod copy;
 mod disk;
+mod fresh;
 mod memory;
 #[cfg(not(any(test, fuzzing)))]
 mod plain;
@@ -22,7 +24,9 @@ use std::{fmt, io};
 
 use crate::map::{RegionFollower, RegionWriter};
 
+pub(crate) use copy::copy;
 pub(crate) use disk::DiskDir;
+pub(crate) use fresh::FreshDir;
 pub(crate) use memory::MemoryDir;
 #[cfg(any(test, fuzzing))]
 pub(crate) use simulate::Image;
@@ -154,6 +158,11 @@ pub(crate) trait RawFile: Send + Sync + fmt::Debug {
     /// # Errors
     /// `StorageFull`, and whatever else the file system says; a part may be written then.
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()>;
+
+    /// The file of the system that it is, if it is one: what the kernel can copy by itself.
+    fn file(&self) -> Option<&std::fs::File> {
+        None
+    }
 
     /// Brings the file's bytes and length to the disk.
     ///

@@ -9,6 +9,7 @@ use crate::format::{FrameBuffer, Limits};
 use crate::options::SyncPolicy;
 use crate::reader::ReaderBuilder;
 use crate::recovery::RecoveryReport;
+use crate::snapshot::{self, Snapshot, SnapshotError};
 use crate::store::{DurableFuture, Store, Wait};
 use crate::types::{LogId, NewEvent, Position, Stats, to_u64};
 use std::cell::RefCell;
@@ -223,11 +224,43 @@ impl Log {
         self.store.shared().segments()
     }
 
+    /// Copies the log into a new directory while it is used: a hot backup.
+    ///
+    /// The copy holds every event that was visible at one moment during the call, and each cursor
+    /// where it stood shortly before, never beyond those events. It is all on disk when this
+    /// returns, and only then is there anything at `path`, which must not exist or be an empty
+    /// directory; the directory above it must exist. If the call fails, nothing is left; a kill may
+    /// leave a directory beside it, whose name begins with a dot and ends in `.new`.
+    ///
+    /// Appends do not wait for it. What retention takes away meanwhile is missing in the copy. It
+    /// works on a log in memory, and on one that is open for reading only beside its writer.
+    ///
+    /// The copy is the same log: it has the same [`Log::id`]. Opening it for writing begins an
+    /// epoch of its own, so histories that go apart from there are told apart: a position that was
+    /// given before the copy was made is valid in both; one beyond its end, of an epoch that the
+    /// copy knows, is [`Diverged`](crate::GapReason::Diverged) there; one of an epoch that began
+    /// later is [`ReadError::Reset`](crate::ReadError::Reset). docs/durability.md has more.
+    ///
+    /// # Errors
+    /// See [`SnapshotError`]. The log is as good as before.
+    pub fn snapshot(&self, path: impl AsRef<Path>) -> Result<Snapshot, SnapshotError> {
+        snapshot::to_disk(self.store.shared(), path.as_ref())
+    }
+
     /// The state of the log in numbers. Cheap: it walks over no events and waits for no disk, so a
     /// monitor may ask each second; the first call lists the directory.
     pub fn stats(&self) -> Stats {
         let handles = Arc::strong_count(&self.store);
         self.store.shared().stats(to_u64(handles))
+    }
+
+    /// A copy in a directory of the tests' own.
+    #[cfg(test)]
+    pub(crate) fn snapshot_into(
+        &self,
+        to: &dyn crate::dir::Directory,
+    ) -> Result<Snapshot, SnapshotError> {
+        snapshot::into_dir(self.store.shared(), to)
     }
 
     /// See `Store::abandon`.

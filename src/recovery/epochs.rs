@@ -109,6 +109,13 @@ impl EpochsFound {
         newest: EpochRecord,
         history: &History,
     ) -> io::Result<()> {
+        let mut bytes = self.bytes_of(log, history);
+        bytes.extend_from_slice(&newest.to_bytes(log));
+        replace(dir, EPOCHS, &bytes)
+    }
+
+    /// The records of a history; when an epoch began is taken from what was found.
+    pub(super) fn bytes_of(&self, log: LogId, history: &History) -> Vec<u8> {
         let times: HashMap<Epoch, u64> = self
             .records
             .iter()
@@ -124,7 +131,6 @@ impl EpochsFound {
             };
             bytes.extend_from_slice(&record.to_bytes(log));
         }
-        bytes.extend_from_slice(&newest.to_bytes(log));
-        replace(dir, EPOCHS, &bytes)
+        bytes
     }
 }

@@ -1,5 +1,6 @@
 //! Open: what is on disk, where the log ends, and how it goes on. docs/durability.md has the table.
 
+mod copy;
 mod ending;
 mod epochs;
 mod follow;
@@ -8,6 +9,7 @@ mod listing;
 mod report;
 mod tail;
 
+pub(crate) use copy::copy_identity;
 pub(crate) use follow::{Followed, Follower, News, open_read_only};
 pub use report::{RecoveryReport, TornTail};
 

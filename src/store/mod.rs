@@ -7,6 +7,7 @@
 mod append;
 mod arming;
 mod durable;
+mod ending;
 mod fence;
 mod following;
 mod keeper;
@@ -21,6 +22,7 @@ mod threads;
 
 pub(crate) use append::Wait;
 pub(crate) use durable::DurableFuture;
+pub(crate) use ending::{Ending, NoEnding};
 pub(crate) use fence::{Fence, Fences};
 pub(crate) use marks::{Level, Marks};
 pub(crate) use table::Located;

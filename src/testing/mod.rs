@@ -8,3 +8,4 @@ mod model;
 mod promises;
 mod rolls;
 mod sample;
+mod snapshots;

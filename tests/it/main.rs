@@ -17,6 +17,7 @@ mod pypi;
 mod read_only;
 mod refused;
 mod seeking;
+mod snapshot;
 mod stats;
 mod tidy;
 mod waiting;

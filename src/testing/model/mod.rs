@@ -6,6 +6,7 @@ mod cursors;
 mod ops;
 mod oracle;
 mod reading;
+mod snapshot;
 mod world;
 
 use crate::dir::{DiskDir, MemoryDir};

@@ -100,6 +100,10 @@ pub(super) enum Operation {
         cursor: usize,
         from: From,
     },
+    /// Copies the log, in memory or to a disk, and opens the copy.
+    Snapshot {
+        to_disk: bool,
+    },
     Close,
     Kill,
     PowerLoss(u64),
@@ -205,6 +209,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => (cursor(), from()).prop_map(|(cursor, from)| Operation::SeekCursor { cursor, from }),
     ];
     let ending = prop_oneof![
+        2 => (0..8_u8).prop_map(|disk| Operation::Snapshot { to_disk: disk == 0 }),
         2 => Just(Operation::Close),
         2 => Just(Operation::Kill),
         4 => seed().prop_map(Operation::PowerLoss),

@@ -108,6 +108,7 @@ impl World {
             Operation::AckKept { cursor, kept } => self.ack_kept(*cursor, *kept),
             Operation::AckGap { cursor } => self.ack_gap(*cursor),
             Operation::SeekCursor { cursor, from } => self.seek_cursor(*cursor, *from),
+            Operation::Snapshot { to_disk } => self.snapshot(*to_disk),
             Operation::Close => self.close(),
             Operation::Kill => self.kill(),
             Operation::PowerLoss(seed) => self.power_loss(*seed),

@@ -25,7 +25,7 @@ const LOG: House = House {
         &["recovery"],
         &["store"],
         &["reader"],
-        &["cursor", "dispatch", "follow"],
+        &["cursor", "dispatch", "follow", "snapshot"],
         &["log"],
     ],
     // Errors and options speak of the values in `types`, which itself imports nothing. A directory
