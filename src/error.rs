@@ -214,6 +214,10 @@ pub enum SyncError {
     /// The log was closed before the events were durable. Open it again to learn its end.
     #[error("the log was closed")]
     Closed,
+    /// What stood before the position is not in this log, or not any more: a sync failed, and the
+    /// log was reopened without it. Append it again.
+    #[error("what stood before the position was lost")]
+    Lost,
 }
 
 /// Why there is no next event to read.
@@ -377,7 +381,7 @@ impl From<SyncError> for AppendError {
     /// failed.
     fn from(error: SyncError) -> AppendError {
         match error {
-            SyncError::Poisoned(_) => AppendError::Poisoned,
+            SyncError::Poisoned(_) | SyncError::Lost => AppendError::Poisoned,
             SyncError::ReadOnly => AppendError::ReadOnly,
             SyncError::Closed => AppendError::Closed,
         }

@@ -145,6 +145,25 @@ impl Log {
         DurableFuture::offset(Arc::clone(self.store.shared()), offset)
     }
 
+    /// Blocks until everything before this position is on disk: as [`Log::wait_durable`], for
+    /// something that must not be taken for another event if a sync fails and the log is reopened
+    /// meanwhile. [`Log::position`], taken behind the append, is a position to wait for.
+    ///
+    /// # Errors
+    /// As [`Log::wait_durable`]; [`SyncError::Lost`] if it is not in this log any more.
+    pub fn wait_durable_at(&self, position: Position) -> Result<(), SyncError> {
+        DurableFuture::position(Arc::clone(self.store.shared()), position).wait()
+    }
+
+    /// Resolves when everything before this position is on disk; the async form of
+    /// [`Log::wait_durable_at`], for any runtime.
+    pub fn durable_at(
+        &self,
+        position: Position,
+    ) -> impl Future<Output = Result<(), SyncError>> + Send + 'static + use<> {
+        DurableFuture::position(Arc::clone(self.store.shared()), position)
+    }
+
     /// A reader: its place dies with its handle.
     pub fn reader(&self) -> ReaderBuilder {
         ReaderBuilder::new(Arc::clone(&self.store))

@@ -3,7 +3,9 @@
 use super::append::Status;
 use super::{Shared, unpark};
 use crate::error::SyncError;
+use crate::history::Verdict;
 use crate::options::SyncPolicy;
+use crate::types::Position;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::future::Future;
@@ -83,29 +85,52 @@ impl DurableWaits {
 pub(crate) struct DurableFuture {
     shared: Arc<Shared>,
     goal: Goal,
-    /// Under which history the goal was set: after a reopen an offset may be another event's.
-    generation: u64,
+    /// What the goal was set for, if its epoch is known.
+    position: Option<Position>,
+    /// Under which history the goal was set or judged: after a reopen an offset may be another
+    /// event's.
+    generation: Option<u64>,
     ticket: Option<u64>,
 }
 
 impl DurableFuture {
     fn new(shared: Arc<Shared>, goal: Goal) -> Self {
-        let generation = shared.marks.generation();
+        let generation = Some(shared.marks.generation());
         Self {
             shared,
             goal,
+            position: None,
             generation,
             ticket: None,
         }
     }
 
     pub(crate) fn offset(shared: Arc<Shared>, offset: u64) -> Self {
-        // Nobody else would sync for this waiter under `Manual`.
+        Self::ask(&shared, offset);
+        Self::new(shared, Goal::Offset(offset))
+    }
+
+    /// Everything before a position: what was lost since it was told is not taken for durable.
+    pub(crate) fn position(shared: Arc<Shared>, position: Position) -> Self {
+        let last = position.offset.checked_sub(1);
+        last.into_iter()
+            .for_each(|offset| Self::ask(&shared, offset));
+        Self {
+            shared,
+            // Nothing is before the first event, and that is on disk.
+            goal: last.map_or(Goal::Round(0), Goal::Offset),
+            position: Some(position),
+            generation: None,
+            ticket: None,
+        }
+    }
+
+    /// Nobody else would sync for this waiter under `Manual`.
+    fn ask(shared: &Shared, offset: u64) {
         if shared.options.sync_value() == SyncPolicy::Manual && shared.marks.durable() <= offset {
             shared.rounds.ask();
             unpark(&shared.signals.sync);
         }
-        Self::new(shared, Goal::Offset(offset))
     }
 
     /// All appends and acks before this call, at once.
@@ -115,24 +140,45 @@ impl DurableFuture {
         Self::new(shared, Goal::Round(round))
     }
 
-    fn state(&self) -> Option<Result<(), SyncError>> {
-        if self.generation != self.shared.marks.generation() {
+    fn state(&mut self) -> Option<Result<(), SyncError>> {
+        loop {
+            let generation = self.shared.marks.generation();
+            if self.generation != Some(generation) {
+                if let Err(error) = self.judge() {
+                    return Some(Err(error));
+                }
+                self.generation = Some(generation);
+            }
+            let reached = match self.goal {
+                Goal::Offset(offset) => offset < self.shared.marks.durable(),
+                Goal::Round(round) => round <= self.shared.rounds.done(),
+            };
+            // A mark that is of a later history moved after the generation did.
+            if generation != self.shared.marks.generation() {
+                continue;
+            }
+            if reached {
+                return Some(Ok(()));
+            }
+            return match &self.shared.append.lock().status {
+                Status::Open | Status::Closing => None,
+                Status::ReadOnly => Some(Err(SyncError::ReadOnly)),
+                Status::Poisoned(failure) => Some(Err(SyncError::Poisoned(failure.clone()))),
+                Status::Closed => Some(Err(SyncError::Closed)),
+            };
+        }
+    }
+
+    /// The history is not the one under which the goal was set: does that still mean the same?
+    fn judge(&self) -> Result<(), SyncError> {
+        match &self.position {
+            Some(position) if self.shared.judge(position) == Verdict::Valid => Ok(()),
+            Some(_) => Err(SyncError::Lost),
             // A sync has failed and the log was reopened since: what was waited for may be lost.
-            let failure = self.shared.failure.lock().clone();
-            return Some(Err(failure.map_or(SyncError::ReadOnly, SyncError::Poisoned)));
-        }
-        let reached = match self.goal {
-            Goal::Offset(offset) => offset < self.shared.marks.durable(),
-            Goal::Round(round) => round <= self.shared.rounds.done(),
-        };
-        if reached {
-            return Some(Ok(()));
-        }
-        match &self.shared.append.lock().status {
-            Status::Open | Status::Closing => None,
-            Status::ReadOnly => Some(Err(SyncError::ReadOnly)),
-            Status::Poisoned(failure) => Some(Err(SyncError::Poisoned(failure.clone()))),
-            Status::Closed => Some(Err(SyncError::Closed)),
+            None => {
+                let failure = self.shared.failure.lock().clone();
+                Err(failure.map_or(SyncError::ReadOnly, SyncError::Poisoned))
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use wakelog::{
     CursorError, Epoch, Gap, GapReason, Log, LogId, Opened, Options, Position, ReadError, Reader,
-    Start, SyncPolicy,
+    Start, SyncError, SyncPolicy,
 };
 
 fn options() -> Options {
@@ -268,5 +268,25 @@ fn a_position_goes_over_any_wire_as_text() {
     ];
     for text in wrong {
         assert!(text.parse::<Position>().is_err(), "{text:?} was taken");
+    }
+}
+
+#[test]
+fn what_stood_before_a_position_is_waited_for_and_never_mistaken() {
+    let log = Options::new().sync(SyncPolicy::Manual).in_memory().unwrap();
+    let start = log.position();
+    log.wait_durable_at(start).unwrap();
+    log.append("a", b"x").unwrap();
+    let position = log.position();
+    log.wait_durable_at(position).unwrap();
+    assert_eq!(log.durable_offset(), 1);
+    let beyond = Position {
+        offset: 2,
+        ..position
+    };
+    let stranger = Log::in_memory().unwrap();
+    for (log, position) in [(&log, beyond), (&stranger, start)] {
+        let lost = log.wait_durable_at(position);
+        assert!(matches!(lost, Err(SyncError::Lost)), "{lost:?}");
     }
 }
