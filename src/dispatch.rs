@@ -63,7 +63,7 @@ impl Lane {
             self.generation = generation;
             self.scanner.seek(from);
         }
-        let to = seen.offset().min(from + TURN);
+        let mut to = seen.offset().min(from + TURN);
         let mut woken: Vec<Waker> = Vec::new();
         let wants = |record: &crate::format::RecordRef<'_>| {
             waiters.take(record.topics(), record.not_to(), &mut woken);
@@ -72,7 +72,13 @@ impl Lane {
         match self.scanner.advance(shared, to, wants) {
             Ok(Scan::Done) => {}
             // A gap concerns every filter; an error is for those who read to meet.
-            Ok(Scan::Gap(_) | Scan::Event(..)) | Err(_) => {
+            Ok(Scan::Gap(gap)) => {
+                // What was trimmed may be much: it is passed at once.
+                to = to.max(gap.to.min(seen.offset()));
+                self.scanner.seek(to);
+                waiters.wake_all();
+            }
+            Ok(Scan::Event(..)) | Err(_) => {
                 self.scanner.seek(to);
                 waiters.wake_all();
             }

@@ -322,6 +322,26 @@ pub enum CursorError {
     Io(#[source] IoFailure),
 }
 
+/// Why the log could not let events go. Nothing is lost by it: what is still there is read as
+/// before.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrimError {
+    /// A sync failed, now or before. Reopen the log and try again.
+    #[error("a sync of the log failed; reopen it")]
+    Poisoned,
+    /// The log was opened read-only. The process that writes it lets events go.
+    #[error("the log was opened read-only")]
+    ReadOnly,
+    /// The log was closed. Open it again.
+    #[error("the log was closed")]
+    Closed,
+    /// The system failed; some of the segments may have left. Try again: retention does so by
+    /// itself.
+    #[error("a segment could not be removed")]
+    Io(#[source] IoFailure),
+}
+
 /// Why an ack was not taken. The cursor stands where it stood.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -398,6 +418,33 @@ impl From<IoFailure> for CursorError {
     }
 }
 
+impl From<IoFailure> for TrimError {
+    fn from(failure: IoFailure) -> TrimError {
+        TrimError::Io(failure)
+    }
+}
+
+impl From<AckError> for TrimError {
+    /// What a log that takes no acks says.
+    fn from(error: AckError) -> TrimError {
+        match error {
+            AckError::Poisoned => TrimError::Poisoned,
+            AckError::ReadOnly => TrimError::ReadOnly,
+            _ => TrimError::Closed,
+        }
+    }
+}
+
+impl From<SyncError> for TrimError {
+    fn from(error: SyncError) -> TrimError {
+        match error {
+            SyncError::Poisoned(_) => TrimError::Poisoned,
+            SyncError::ReadOnly => TrimError::ReadOnly,
+            SyncError::Closed => TrimError::Closed,
+        }
+    }
+}
+
 impl From<IoFailure> for ReadError {
     fn from(failure: IoFailure) -> ReadError {
         ReadError::Io(failure)
@@ -420,7 +467,7 @@ macro_rules! from_io {
     };
 }
 
-from_io!(OpenError, AppendError, ReadError, CursorError);
+from_io!(OpenError, AppendError, ReadError, CursorError, TrimError);
 
 #[cfg(test)]
 mod tests {
@@ -493,5 +540,6 @@ mod tests {
         check::<ReadError>();
         check::<CursorError>();
         check::<AckError>();
+        check::<TrimError>();
     }
 }

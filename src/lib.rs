@@ -51,6 +51,7 @@ mod testing;
 pub use cursor::{Cursor, CursorBuilder};
 pub use error::{
     AckError, AppendError, Corruption, CursorError, IoFailure, OpenError, ReadError, SyncError,
+    TrimError,
 };
 pub use log::Log;
 pub use options::{Opened, Options, ReadLevel, Start, SyncPolicy};
@@ -59,5 +60,6 @@ pub use recovery::{RecoveryReport, TornTail};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use types::{
     Epoch, Filter, FilterError, FilterSet, Gap, GapReason, LogId, MAX_FILTERS, MAX_IDENTITIES,
-    MAX_NAME_BYTES, MAX_OFFSET, NewEvent, Position, PositionParseError, Stats, Topic, TopicError,
+    MAX_NAME_BYTES, MAX_OFFSET, NewEvent, Position, PositionParseError, Retention, Stats, Topic,
+    TopicError,
 };

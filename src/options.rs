@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::types::{Position, to_usize};
+use crate::types::{Position, Retention, to_usize};
 
 /// Frame header and record header: what a frame of one event has besides what the user counts.
 const FRAME_OVERHEAD: u32 = 40;
@@ -40,6 +40,7 @@ pub struct Options {
     poll_interval: Duration,
     max_page_bytes: u32,
     max_page_events: u32,
+    retention: Retention,
 }
 
 /// When appended events are made durable: written to the disk so that they survive a power loss.
@@ -108,6 +109,7 @@ impl Options {
             poll_interval: Duration::from_millis(5),
             max_page_bytes: 4 * MIB,
             max_page_events: 65_536,
+            retention: Retention::new(),
         }
     }
 
@@ -179,6 +181,13 @@ impl Options {
         self
     }
 
+    /// What the log keeps; everything by default. Applied when a segment is full, about once a
+    /// second, and by [`Log::retain`](crate::Log::retain).
+    pub fn retention(mut self, retention: Retention) -> Options {
+        self.retention = retention;
+        self
+    }
+
     /// The largest frame: an event or a batch with its headers.
     pub(crate) fn frame_limit(&self) -> u32 {
         self.segment_bytes / 2
@@ -244,7 +253,11 @@ impl Options {
         let poll = (shortest..=Duration::from_millis(10)).contains(&self.poll_interval);
         bound(poll, "poll_interval", "100 microseconds to 10 milliseconds")?;
         let page = (4 * KIB..=1024 * MIB).contains(&self.max_page_bytes);
-        bound(page, "max_page_bytes", "4 KiB to 1 GiB")
+        bound(page, "max_page_bytes", "4 KiB to 1 GiB")?;
+        match self.retention.fault(self.segment_bytes) {
+            Some(why) => Err(("retention", why)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -276,6 +289,10 @@ impl Options {
 
     pub(crate) fn poll_interval_value(&self) -> Duration {
         self.poll_interval
+    }
+
+    pub(crate) fn retention_value(&self) -> &Retention {
+        &self.retention
     }
 
     /// Lowers what a reader asks of a page to the bounds.
@@ -310,7 +327,8 @@ mod tests {
             .max_waiters(1)
             .poll_interval(Duration::from_micros(100))
             .max_page_bytes(4 << 10)
-            .max_page_events(1);
+            .max_page_events(1)
+            .retention(Retention::new().max_events(1).until_acked());
         assert_eq!(least.check(), Ok(()));
         let most = Options::new()
             .segment_bytes(1 << 30)
@@ -328,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_value_out_of_bounds_is_told_by_name() {
-        let new = Options::new;
+        let (new, keep) = (Options::new, Retention::new);
         let micro = Duration::from_micros(99);
         let wrong = [
             (new().segment_bytes((16 << 10) - 4096), "segment_bytes"),
@@ -356,6 +374,13 @@ mod tests {
                 "poll_interval",
             ),
             (new().max_page_bytes(4_095), "max_page_bytes"),
+            (new().retention(keep().until_acked()), "retention"),
+            (
+                new().retention(keep().max_bytes((64 << 20) - 1)),
+                "retention",
+            ),
+            (new().retention(keep().max_age(micro)), "retention"),
+            (new().retention(keep().max_events(0)), "retention"),
         ];
         for (options, option) in wrong {
             assert_eq!(options.check().unwrap_err().0, option, "{options:?}");

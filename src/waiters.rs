@@ -9,16 +9,23 @@
 use crate::types::{Filter, FilterSet, to_usize};
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 
-/// One registration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Ticket(u64);
+/// One registration. It remembers up to where the dispatcher had looked when it was woken.
+#[derive(Clone, Debug)]
+pub(crate) struct Ticket {
+    number: u64,
+    seen: Arc<AtomicU64>,
+}
 
 #[derive(Debug)]
 struct Waiter {
     filters: FilterSet,
     waker: Waker,
+    /// Stored when it is taken out.
+    seen: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Default)]
@@ -42,7 +49,7 @@ struct Registry {
 pub(crate) struct Waiters(Mutex<Registry>);
 
 /// What a registration asks of the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Registered {
     pub(crate) ticket: Ticket,
     /// The dispatcher may be parked and must be woken: nobody waited before, so its bit may be
@@ -77,22 +84,25 @@ impl Waiters {
         for filter in filters.patterns() {
             registry.wild.push((filter.clone(), ticket));
         }
+        let seen = Arc::new(AtomicU64::new(from));
         registry.waiters.insert(
             ticket,
             Waiter {
                 filters: filters.clone(),
                 waker,
+                seen: Arc::clone(&seen),
             },
         );
+        let number = ticket;
         Some(Registered {
-            ticket: Ticket(ticket),
+            ticket: Ticket { number, seen },
             wake,
         })
     }
 
     /// Replaces the waker of a registration. `false`: it was woken meanwhile and is gone.
-    pub(crate) fn update(&self, ticket: Ticket, waker: &Waker) -> bool {
-        match self.0.lock().waiters.get_mut(&ticket.0) {
+    pub(crate) fn update(&self, ticket: &Ticket, waker: &Waker) -> bool {
+        match self.0.lock().waiters.get_mut(&ticket.number) {
             Some(waiter) => {
                 waiter.waker.clone_from(waker);
                 true
@@ -101,19 +111,24 @@ impl Waiters {
         }
     }
 
-    /// Up to where the dispatcher has looked for a registration that still stands: nothing below is
-    /// for it.
-    pub(crate) fn seen_for(&self, ticket: Ticket) -> Option<u64> {
+    /// Up to where the dispatcher has looked for a registration: nothing below is for it.
+    pub(crate) fn seen_for(&self, ticket: &Ticket) -> u64 {
         let registry = self.0.lock();
-        registry
-            .waiters
-            .contains_key(&ticket.0)
-            .then_some(registry.scanned)
+        if registry.waiters.contains_key(&ticket.number) {
+            registry.looked_at()
+        } else {
+            ticket.seen.load(Ordering::Acquire)
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn looked_at(&self) -> u64 {
+        self.0.lock().looked_at()
     }
 
     /// Takes a registration back. No effect if it was woken meanwhile.
-    pub(crate) fn cancel(&self, ticket: Ticket) {
-        self.0.lock().remove(ticket.0);
+    pub(crate) fn cancel(&self, ticket: &Ticket) {
+        self.0.lock().remove(ticket.number);
     }
 
     /// How many wait.
@@ -124,10 +139,14 @@ impl Waiters {
     /// Wakes everybody: what changed is not an event (poison, reopen, close, a gap).
     pub(crate) fn wake_all(&self) {
         let mut registry = self.0.lock();
+        let seen = registry.looked_at();
         let wakers: Vec<Waker> = registry
             .waiters
             .drain()
-            .map(|(_, waiter)| waiter.waker)
+            .map(|(_, waiter)| {
+                waiter.seen.store(seen, Ordering::Release);
+                waiter.waker
+            })
             .collect();
         registry.literal.clear();
         registry.wild.clear();
@@ -189,6 +208,12 @@ impl Waiters {
 }
 
 impl Registry {
+    /// Below this, nothing is for anybody who is registered, also while the dispatcher is looking.
+    fn looked_at(&self) -> u64 {
+        self.again
+            .map_or(self.scanned, |again| again.min(self.scanned))
+    }
+
     /// Somebody waits who has seen everything below `from`. Whether the dispatcher must be woken.
     fn begin_at(&mut self, from: u64, first: bool) -> bool {
         if self.looking {
@@ -224,7 +249,9 @@ impl Registry {
     }
 
     fn remove(&mut self, ticket: u64) -> Option<Waker> {
+        let seen = self.looked_at();
         let waiter = self.waiters.remove(&ticket)?;
+        waiter.seen.store(seen, Ordering::Release);
         for filter in waiter.filters.literals() {
             if let Some(tickets) = self.literal.get_mut(filter.as_str()) {
                 tickets.retain(|other| *other != ticket);
@@ -280,10 +307,33 @@ mod tests {
         assert!(!waits_from(&waiters, "a", 11).wake);
         let lower = waits_from(&waiters, "b.*", 9);
         assert!(lower.wake);
-        assert_eq!(waiters.seen_for(lower.ticket), Some(9));
+        assert_eq!(waiters.seen_for(&lower.ticket), 9);
         assert_eq!(pass(&waiters, "a"), 2);
         assert_eq!(pass(&waiters, "b.x"), 1);
-        assert_eq!(waiters.seen_for(lower.ticket), None);
+        assert_eq!(waiters.seen_for(&lower.ticket), 9);
         assert_eq!(waiters.begin_scan(), None);
+    }
+
+    #[test]
+    fn who_was_woken_knows_how_far_the_dispatcher_had_looked() {
+        let waiters = Waiters::default();
+        let quiet = waits_from(&waiters, "rare", 10).ticket;
+        assert_eq!(waiters.begin_scan(), Some(10));
+        assert_eq!(waiters.end_scan(1_000), 1_000);
+        assert_eq!(waiters.begin_scan(), Some(1_000));
+        assert_eq!(pass(&waiters, "rare"), 1);
+        assert_eq!(waiters.seen_for(&quiet), 1_000);
+    }
+
+    #[test]
+    fn who_registers_behind_a_look_is_not_told_that_it_has_passed() {
+        let waiters = Waiters::default();
+        waits_from(&waiters, "a", 10);
+        assert_eq!(waiters.begin_scan(), Some(10));
+        // It has read up to 5 and comes while the dispatcher looks at 10 and on.
+        let behind = waits_from(&waiters, "b", 5).ticket;
+        assert_eq!(waiters.seen_for(&behind), 5);
+        assert_eq!(pass(&waiters, "b"), 1);
+        assert_eq!(waiters.seen_for(&behind), 5);
     }
 }

@@ -199,6 +199,25 @@ impl CursorFile {
         Ok(())
     }
 
+    /// The lowest offset that a cursor wants next; 0 if one is damaged, `None` without a cursor.
+    pub(crate) fn lowest_acked(&self) -> Option<u64> {
+        let inner = &self.inner;
+        let entries: Vec<Entry> = inner
+            .state
+            .lock()
+            .table
+            .iter()
+            .map(|(_, entry)| entry)
+            .collect();
+        let acked = entries.into_iter().map(|entry| {
+            let place = inner.chunks.place_of(entry.slot).filter(|_| !entry.corrupt);
+            place.map_or(0, |(chunk, index)| {
+                saving::acked_of(chunk, index).unwrap_or(0)
+            })
+        });
+        acked.min()
+    }
+
     /// Whether there is something to bring to the disk.
     pub(crate) fn dirty(&self) -> bool {
         self.inner.dirty.load(Ordering::Acquire)

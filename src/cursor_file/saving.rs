@@ -100,6 +100,13 @@ pub(super) fn progress_of(chunk: &Chunk, index: u32) -> Progress<'_> {
     )
 }
 
+/// The offset that the cursor in a slot wants next.
+pub(super) fn acked_of(chunk: &Chunk, index: u32) -> Option<u64> {
+    let progress = progress_of(chunk, index);
+    let acked = progress.get(SlotWord::Acked);
+    acked.or_else(|| progress.get(SlotWord::Saved))
+}
+
 /// The low half of word 1.
 fn generation(word: u64) -> u32 {
     u32::try_from(word & u64::from(u32::MAX)).unwrap_or(0)

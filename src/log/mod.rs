@@ -4,7 +4,7 @@ mod open;
 
 use crate::cursor::CursorBuilder;
 use crate::cursor_file::CursorFile;
-use crate::error::{AppendError, IoFailure, OpenError, SyncError};
+use crate::error::{AppendError, IoFailure, OpenError, SyncError, TrimError};
 use crate::format::{FrameBuffer, Limits};
 use crate::options::SyncPolicy;
 use crate::reader::ReaderBuilder;
@@ -175,6 +175,29 @@ impl Log {
         CursorBuilder::new(Arc::clone(&self.store), name.into())
     }
 
+    /// Lets go what [`Options::retention`](crate::Options::retention) lets go, and returns the
+    /// offset of the oldest event that is kept. The log does so by itself, when a segment is full
+    /// and about once a second; this call says what went wrong. It waits for a sync if something
+    /// goes.
+    ///
+    /// # Errors
+    /// [`TrimError::Poisoned`], [`TrimError::ReadOnly`], [`TrimError::Closed`];
+    /// [`TrimError::Io`]: nothing is lost, and it is tried again.
+    pub fn retain(&self) -> Result<u64, TrimError> {
+        self.store.shared().retain()
+    }
+
+    /// Lets go every segment all of whose events are below `before`, whatever retention says and
+    /// wherever cursors stand; never the one that is being written. Returns the offset of the oldest
+    /// event that is kept: at most `before`, unless more had gone already. Readers and cursors below
+    /// it are told with a gap ([`GapReason::Trimmed`](crate::GapReason::Trimmed)).
+    ///
+    /// # Errors
+    /// As [`Log::retain`].
+    pub fn trim(&self, before: u64) -> Result<u64, TrimError> {
+        self.store.shared().trim(before)
+    }
+
     /// Heals a log that a failed sync has poisoned: looks at what is on disk, makes that the end,
     /// begins a new epoch. All handles go on; those that saw events that are lost are told
     /// ([`GapReason::Diverged`](crate::GapReason::Diverged)). Nothing happens to a healthy log.
@@ -280,6 +303,11 @@ impl Log {
         to: &dyn crate::dir::Directory,
     ) -> Result<Snapshot, SnapshotError> {
         snapshot::into_dir(self.store.shared(), to)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &crate::store::Shared {
+        self.store.shared()
     }
 
     /// See `Store::abandon`.

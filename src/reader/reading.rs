@@ -70,6 +70,8 @@ impl Reading {
         // A start that is refused leaves the place as it is, still to be judged after a reopen.
         let (next, gap) = start_at(&shared, start, self.level)?;
         (self.generation, self.epoch) = (generation, epoch);
+        // What the dispatcher has passed was seen from the old place.
+        self.sign_out();
         self.scanner.seek(next);
         self.found = gap.map(Found::Gap);
         Ok((next, gap))
@@ -202,6 +204,7 @@ impl Reading {
             offset: self.scanner.next(),
         };
         self.generation = generation;
+        self.sign_out();
         let verdict = shared.judge(&here);
         self.epoch = shared.epoch();
         match verdict {
@@ -248,6 +251,7 @@ impl Reading {
         let waiters = shared.waiters(self.level);
         if self
             .ticket
+            .as_ref()
             .is_some_and(|ticket| waiters.update(ticket, waker))
         {
             return Ok(());
@@ -265,19 +269,20 @@ impl Reading {
     }
 
     /// While it waits, the dispatcher reads on its behalf: what it has passed need not be read
-    /// again.
+    /// again, also if it was trimmed since.
     fn follow_dispatcher(&mut self) {
         let waiters = self.store.shared().waiters(self.level);
-        let seen = self.ticket.and_then(|ticket| waiters.seen_for(ticket));
-        if let Some(seen) = seen.filter(|seen| *seen > self.scanner.next() && self.found.is_none())
-        {
+        let Some(seen) = self.ticket.as_ref().map(|ticket| waiters.seen_for(ticket)) else {
+            return;
+        };
+        if seen > self.scanner.next() && self.found.is_none() {
             self.scanner.seek(seen);
         }
     }
 
     fn sign_out(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            self.shared().waiters(self.level).cancel(ticket);
+            self.shared().waiters(self.level).cancel(&ticket);
         }
     }
 

@@ -127,7 +127,8 @@ impl<'a> Finder<'a> {
         let (last, before) = (bases.next(), bases.next());
         let previous = activation.previous.map(|(base, _)| base);
         let behind = previous == last && last.is_none_or(|last| activation.base > last);
-        let instead = last == Some(activation.base) && previous == before;
+        // Without a segment before, the one that it names was trimmed.
+        let instead = last == Some(activation.base) && (previous == before || before.is_none());
         behind || instead
     }
 

@@ -53,7 +53,7 @@ pub(crate) struct News {
     /// The history, if an epoch began.
     pub(crate) history: Option<History>,
     /// The writer has begun an epoch that is not where this log was followed to: it has cut what
-    /// was taken for the end.
+    /// was taken for the end. Or it has trimmed the log beyond where it was followed to.
     pub(crate) was_cut: bool,
     /// The writer's durable mark, so far as it could be read.
     pub(crate) durable: u64,
@@ -194,6 +194,8 @@ impl Follower {
         news.durable = durable.min(self.place.offset);
         let listing = Listing::read(&*self.dir)?;
         news.first = listing.bases.first().copied().unwrap_or(self.base);
+        // The segment that would follow has left already: there is no way on from here.
+        news.was_cut |= news.first > self.place.offset;
         Ok(())
     }
 

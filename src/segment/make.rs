@@ -29,6 +29,11 @@ pub(crate) fn name_of(base: u64) -> String {
     format!("{base:020}.log")
 }
 
+/// `<base, 20 digits>.index`: what a segment has beside it.
+pub(crate) fn index_name_of(base: u64) -> String {
+    format!("{base:020}.index")
+}
+
 /// The base in a segment's name.
 pub(crate) fn parse_name(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".log")?;

@@ -6,7 +6,9 @@ mod scan;
 mod walk;
 mod writer;
 
-pub(crate) use make::{Spare, activate, make, name_of, parse_name, parse_spare_name, read_header};
+pub(crate) use make::{
+    Spare, activate, index_name_of, make, name_of, parse_name, parse_spare_name, read_header,
+};
 pub(crate) use place::{Keys, Place};
 pub(crate) use scan::{Scanned, Tail, scan};
 pub(crate) use walk::{Frame, Step};

@@ -183,13 +183,27 @@ impl DurableFuture {
     }
 
     /// Blocks this thread until the future is ready.
-    pub(crate) fn wait(mut self) -> Result<(), SyncError> {
+    pub(crate) fn wait(self) -> Result<(), SyncError> {
+        self.wait_unless(|_| false)
+    }
+
+    /// As [`DurableFuture::wait`], but not beyond the beginning of a close: for the log's own
+    /// threads, since the log does not end before they do.
+    pub(super) fn wait_while_open(self) -> Result<(), SyncError> {
+        self.wait_unless(|shared| shared.marks.closed())
+    }
+
+    fn wait_unless(mut self, give_up: impl Fn(&Shared) -> bool) -> Result<(), SyncError> {
         let parker = crossbeam_utils::sync::Parker::new();
         let waker = crate::notify::waker_of(parker.unparker().clone());
         let mut context = Context::from_waker(&waker);
         loop {
             if let Poll::Ready(result) = Pin::new(&mut self).poll(&mut context) {
                 return result;
+            }
+            // A close wakes all who wait after it has set the mark.
+            if give_up(&self.shared) {
+                return Err(SyncError::Closed);
             }
             parker.park();
         }

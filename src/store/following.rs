@@ -32,12 +32,14 @@ impl Shared {
         Ok(true)
     }
 
-    /// The writer has cut the log below what was shown here: everything is taken anew, and readers
-    /// judge their places again.
+    /// The writer has cut the log below what was shown here, or has trimmed all of it: everything is
+    /// taken anew, and readers judge their places again.
     fn start_again(&self, found: Recovered) {
         let open_segments = self.options.open_segments_value();
+        let first = found.bases.first().copied().unwrap_or(0);
         *self.table.lock() = Table::new(found.bases, found.active, open_segments);
         *self.history.lock() = Arc::new(found.history);
+        self.marks.set_first(first);
         self.marks.next_generation();
         let _ = self.marks.durable.publish(found.durable.offset);
         let _ = self.marks.visible.publish(found.next);
@@ -53,7 +55,7 @@ impl Shared {
             self.marks.next_generation();
         }
         if news.first > self.marks.first() {
-            self.forget_below(news.first);
+            drop(self.forget_below(news.first));
         }
         let mut asleep = false;
         if let Some(next) = news.next.filter(|next| *next != self.marks.next()) {

@@ -6,6 +6,8 @@
 
 mod append;
 mod arming;
+mod caretaker;
+mod clock;
 mod durable;
 mod ending;
 mod fence;
@@ -13,6 +15,7 @@ mod following;
 mod keeper;
 mod marks;
 mod mend;
+mod retain;
 mod roll;
 mod rounds;
 mod stats;
@@ -21,6 +24,7 @@ mod table;
 mod threads;
 
 pub(crate) use append::Wait;
+pub(crate) use clock::Clock;
 pub(crate) use durable::DurableFuture;
 pub(crate) use ending::{Ending, NoEnding};
 pub(crate) use fence::{Fence, Fences};
@@ -41,6 +45,7 @@ use append::Appending;
 use crossbeam_utils::sync::Unparker;
 use durable::DurableWaits;
 use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard};
+use retain::{Trimmed, Trimming};
 use roll::SpareSlot;
 use rounds::{Progress, Rounds};
 use stats::{Counted, Synced};
@@ -74,6 +79,10 @@ pub(crate) struct Shared {
     /// Time of the event with this offset, the first that is kept, once somebody has asked.
     oldest: Mutex<Option<(u64, u64)>>,
     durable_waits: DurableWaits,
+    /// The time by which events and cursors grow old.
+    pub(crate) clock: Clock,
+    trimming: Trimming,
+    trimmed: Trimmed,
     report: Mutex<RecoveryReport>,
     /// The last sync that failed.
     failure: Mutex<Option<IoFailure>>,
@@ -101,6 +110,7 @@ struct Signals {
     keeper: OnceLock<Unparker>,
     armer: OnceLock<Unparker>,
     dispatcher: OnceLock<Unparker>,
+    caretaker: OnceLock<Unparker>,
 }
 
 fn unpark(signal: &OnceLock<Unparker>) {
@@ -148,6 +158,9 @@ impl Shared {
             synced: Synced::new(durable),
             oldest: Mutex::new(None),
             durable_waits: DurableWaits::default(),
+            clock: Clock::new(),
+            trimming: Trimming::default(),
+            trimmed: Trimmed::default(),
             report: Mutex::new(report),
             failure: Mutex::new(None),
             follower: Mutex::new(None),
@@ -245,5 +258,6 @@ impl Shared {
         unpark(&self.signals.sync);
         unpark(&self.signals.keeper);
         unpark(&self.signals.armer);
+        unpark(&self.signals.caretaker);
     }
 }

@@ -182,6 +182,7 @@ impl Shared {
         self.table.lock().push(Arc::clone(&rolled.successor));
         self.append.lock().rolled = None;
         self.room.notify_all();
+        unpark(&self.signals.caretaker);
         Ok(())
     }
 

@@ -101,6 +101,7 @@ impl Shared {
             last,
         } = self.sizes();
         let newest = newest_of(last);
+        let (trimmed_segments, trimmed_bytes) = self.trimmed.totals();
         let (next_offset, durable_offset) = (self.marks.next(), self.marks.durable());
         let unsynced_events = next_offset.saturating_sub(durable_offset);
         let writes = self.cursors.is_some();
@@ -123,7 +124,9 @@ impl Shared {
             segment_bytes: bytes,
             used_bytes: bytes.saturating_sub(to_u64(newest.region().len().saturating_sub(end))),
             mapped_segments: to_u64(mapped),
-            held_bytes: 0,
+            trimmed_segments,
+            trimmed_bytes,
+            held_bytes: self.trimmed.held_bytes(),
             appended_events: appended.events,
             appended_bytes: appended.bytes,
             rolls: appended.rolls,

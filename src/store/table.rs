@@ -75,11 +75,29 @@ impl Table {
         }
     }
 
-    pub(super) fn drop_below(&mut self, first: u64) {
+    /// Forgets the segments below `first`, and says which they were.
+    pub(super) fn drop_below(&mut self, first: u64) -> Vec<Left> {
         let gone = self.bases.partition_point(|base| *base < first);
-        self.bases.drain(..gone);
-        self.kept.retain(|segment| segment.base() >= first);
-        self.bytes.retain(|base, _| *base >= first);
+        let left = |base: u64| Left {
+            bytes: self.bytes.remove(&base).unwrap_or(0),
+            mapped: self.opened.remove(&base),
+            kept: None,
+        };
+        let bases: Vec<u64> = self.bases.drain(..gone).collect();
+        let mut all: Vec<Left> = bases.iter().copied().map(left).collect();
+        for index in (0..self.kept.len()).rev() {
+            let base = self.kept.get(index).map(|segment| segment.base());
+            let place = base.and_then(|base| bases.binary_search(&base).ok());
+            if let Some(left) = place.and_then(|place| all.get_mut(place)) {
+                left.kept = self.kept.remove(index);
+            }
+        }
+        all
+    }
+
+    /// Bytes of a segment's file; 0 if nobody knows.
+    pub(super) fn bytes_of(&self, base: u64) -> u64 {
+        self.bytes.get(&base).copied().unwrap_or(0)
     }
 
     pub(super) fn bases(&self) -> &[u64] {
@@ -109,6 +127,16 @@ impl Table {
     }
 }
 
+/// A segment that has left the log.
+#[derive(Debug)]
+pub(super) struct Left {
+    pub(super) bytes: u64,
+    /// If it was mapped lately.
+    pub(super) mapped: Option<Weak<Segment>>,
+    /// The table's own hold on it.
+    pub(super) kept: Option<Arc<Segment>>,
+}
+
 /// How many segments there are, and how large.
 #[derive(Debug)]
 pub(super) struct Sizes {
@@ -130,6 +158,23 @@ impl Shared {
     /// Finds the segment of an offset below the end. Opens it if nobody has it open; not under the
     /// table's lock.
     pub(crate) fn locate(&self, offset: u64) -> io::Result<Located> {
+        let located = self.locate_once(offset)?;
+        if !matches!(located, Located::Damaged { .. }) {
+            return Ok(located);
+        }
+        // A file that cannot be found may have left a moment ago.
+        self.await_trim_step();
+        if self.marks.first() <= offset && self.follow_once()? {
+            return self.locate_once(offset);
+        }
+        let first = self.marks.first();
+        if first > offset {
+            return Ok(Located::Trimmed { first });
+        }
+        Ok(located)
+    }
+
+    fn locate_once(&self, offset: u64) -> io::Result<Located> {
         let looked_up = self.table.lock().look_up(offset);
         match looked_up {
             LookedUp::Open(mut segment, below) => {
@@ -173,6 +218,12 @@ impl Shared {
         if let Some(other) = table.opened.get(&base).and_then(Weak::upgrade) {
             return Ok(Some(other));
         }
+        if table.bases.binary_search(&base).is_err() {
+            // It has left since; whoever asked may still read in it.
+            drop(table);
+            self.trimmed.hold(&segment);
+            return Ok(Some(segment));
+        }
         table.opened.insert(base, Arc::downgrade(&segment));
         table.keep(Arc::clone(&segment));
         Ok(Some(segment))
@@ -194,12 +245,6 @@ impl Shared {
         table.push(segment);
     }
 
-    /// Segments below `first` are gone.
-    pub(crate) fn forget_below(&self, first: u64) {
-        self.table.lock().drop_below(first);
-        self.marks.set_first(first);
-    }
-
     /// Base of the segment after the one with this base; the highest number if it is the last that
     /// is entered.
     pub(crate) fn base_after(&self, base: u64) -> u64 {
@@ -208,9 +253,9 @@ impl Shared {
         table.bases.get(after).copied().unwrap_or(u64::MAX)
     }
 
-    /// How large the segments are. The directory is looked at once, for those that were there
-    /// before the log was opened.
-    pub(super) fn sizes(&self) -> Sizes {
+    /// Learns how large the segments are. The directory is looked at once, for those that were
+    /// there before the log was opened.
+    pub(super) fn know_bytes(&self) {
         let unknown = {
             let table = self.table.lock();
             let known = |base| table.bytes.contains_key(base);
@@ -223,6 +268,12 @@ impl Shared {
                 table.bytes.entry(base).or_insert(entry.bytes);
             }
         }
+    }
+
+    /// How large the segments are.
+    pub(super) fn sizes(&self) -> Sizes {
+        self.know_bytes();
+        let table = self.table.lock();
         let Table {
             bases,
             last,

@@ -48,6 +48,11 @@ impl Store {
                     },
                 ),
                 (
+                    "wakelog-caretaker",
+                    |shared| &shared.signals.caretaker,
+                    |shared, parker| shared.caretaker_loop(parker),
+                ),
+                (
                     "wakelog-dispatch",
                     |shared| &shared.signals.dispatcher,
                     dispatcher,

@@ -6,6 +6,7 @@ mod following;
 mod interrupted;
 mod model;
 mod promises;
+mod retention;
 mod rolls;
 mod sample;
 mod snapshots;

@@ -8,6 +8,7 @@ mod filter_set;
 mod gap;
 mod offset;
 mod position;
+mod retention;
 mod stats;
 mod topic;
 
@@ -17,6 +18,7 @@ pub use filter_set::{FilterSet, MAX_FILTERS, MAX_IDENTITIES};
 pub use gap::{Gap, GapReason};
 pub use offset::MAX_OFFSET;
 pub use position::{Epoch, LogId, Position, PositionParseError};
+pub use retention::Retention;
 pub use stats::Stats;
 pub use topic::{MAX_NAME_BYTES, Topic, TopicError};
 

@@ -42,6 +42,10 @@ pub struct Stats {
     /// Bytes of segments that have left the log and are still mapped, because an event of theirs is
     /// held: the disk has them back when it is dropped.
     pub held_bytes: u64,
+    /// Segments that have left the log since it was opened.
+    pub trimmed_segments: u64,
+    /// Bytes of their files.
+    pub trimmed_bytes: u64,
 
     /// Events appended since the log was opened, or reopened.
     pub appended_events: u64,

@@ -186,7 +186,7 @@ impl Directory for MemoryDir {
         if !names.files.contains_key(name) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        self.inner.disk.change()?;
+        self.inner.disk.unlink()?;
         names.journal.unlinked(name);
         names.files.remove(name);
         Ok(())

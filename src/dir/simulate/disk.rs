@@ -26,6 +26,7 @@ struct State {
     stop_at: u64,
     syncs: Plan,
     creates: Plan,
+    unlinks: Plan,
 }
 
 impl Default for State {
@@ -37,6 +38,7 @@ impl Default for State {
             stop_at: u64::MAX,
             syncs: Plan::None,
             creates: Plan::None,
+            unlinks: Plan::None,
         }
     }
 }
@@ -115,9 +117,16 @@ impl Disk {
         state.take_room(bytes)
     }
 
-    /// A name is being changed or removed.
+    /// A name is being changed.
     pub(in crate::dir) fn change(&self) -> io::Result<()> {
         self.state.lock().step()
+    }
+
+    /// A name is being removed.
+    pub(in crate::dir) fn unlink(&self) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.step()?;
+        state.unlinks.step()
     }
 
     /// A file is being written by a call and grows by so many bytes.
@@ -181,6 +190,10 @@ impl Disk {
         self.state.lock().creates = Plan::from_kth(kth, error, forever);
     }
 
+    pub(super) fn fail_unlinks(&self, kth: u64, error: Errno, forever: bool) {
+        self.state.lock().unlinks = Plan::from_kth(kth, error, forever);
+    }
+
     pub(super) fn stop_at(&self, kth: u64) {
         let mut state = self.state.lock();
         state.stop_at = state.operations.saturating_add(kth.max(1));
@@ -204,5 +217,6 @@ impl Disk {
         state.stop_at = u64::MAX;
         state.syncs = Plan::None;
         state.creates = Plan::None;
+        state.unlinks = Plan::None;
     }
 }

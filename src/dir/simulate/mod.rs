@@ -95,6 +95,13 @@ impl MemoryDir {
         self.inner.disk.fail_creates(kth, error, forever);
     }
 
+    /// Lets the `kth` unlink of a file that is there fail (1 is the next one), and with `forever`
+    /// all later ones.
+    #[cfg(test)]
+    pub(crate) fn fail_unlinks(&self, kth: u64, error: Errno, forever: bool) {
+        self.inner.disk.fail_unlinks(kth, error, forever);
+    }
+
     /// Stops the machine before the `kth` operation from now (1 is the next one): it and all later
     /// ones fail with `EIO` and change nothing, until [`MemoryDir::power_loss`].
     pub(crate) fn stop_at(&self, kth: u64) {
