@@ -438,7 +438,7 @@ impl From<AckError> for TrimError {
 impl From<SyncError> for TrimError {
     fn from(error: SyncError) -> TrimError {
         match error {
-            SyncError::Poisoned(_) => TrimError::Poisoned,
+            SyncError::Poisoned(_) | SyncError::Lost => TrimError::Poisoned,
             SyncError::ReadOnly => TrimError::ReadOnly,
             SyncError::Closed => TrimError::Closed,
         }
