@@ -1,0 +1,108 @@
+//! `wakelog stat`: the state of a log in a few numbers.
+
+use crate::failure::{Failure, Outcome};
+use crate::output::{self, Output, number};
+use crate::time;
+use serde::Serialize;
+use std::path::PathBuf;
+use wakelog::{Log, ReadError, Start};
+
+/// Show the state of a log in a few numbers.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: wakelog stat events --json | jq .next")]
+pub(crate) struct Args {
+    /// The directory of the log.
+    dir: PathBuf,
+
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Stat {
+    log: String,
+    epoch: String,
+    first: u64,
+    next: u64,
+    durable: u64,
+    durable_at: DurableAt,
+    segments: u64,
+    bytes: u64,
+    cursors: u64,
+    oldest_time: Option<String>,
+    newest_time: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct DurableAt {
+    segment: String,
+    byte: u64,
+}
+
+pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Outcome, Failure> {
+    let log = Log::open_read_only(&args.dir)?;
+    let stat = gather(&log)?;
+    if args.json {
+        output.json(&stat)?;
+    } else {
+        table(&stat, output)?;
+    }
+    Ok(Outcome::Fine)
+}
+
+fn gather(log: &Log) -> Result<Stat, Failure> {
+    let stats = log.stats();
+    Ok(Stat {
+        log: log.id().to_string(),
+        epoch: stats.epoch.to_string(),
+        first: stats.first_offset,
+        next: stats.next_offset,
+        durable: stats.durable_offset,
+        durable_at: DurableAt {
+            segment: stats.durable_file(),
+            byte: stats.durable_position,
+        },
+        segments: stats.segments,
+        bytes: stats.segment_bytes,
+        cursors: stats.cursors,
+        oldest_time: stats.oldest_time.map(time::text),
+        newest_time: newest(log, stats.next_offset)?.map(time::text),
+    })
+}
+
+/// The time of the newest event that can be read.
+fn newest(log: &Log, next: u64) -> Result<Option<u64>, Failure> {
+    let Some(last) = next
+        .checked_sub(1)
+        .filter(|last| *last >= log.first_offset())
+    else {
+        return Ok(None);
+    };
+    let mut reader = log.reader().start(Start::Offset(last)).open()?;
+    loop {
+        match reader.next() {
+            Ok(event) => return Ok(event.map(|event| event.time())),
+            Err(ReadError::Gap(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn table(stat: &Stat, output: &mut Output) -> Result<(), Failure> {
+    let none = || "-".to_owned();
+    let events = number(stat.next - stat.first);
+    output.field("log", &format!("{}, epoch {}", stat.log, stat.epoch))?;
+    output.field(
+        "events",
+        &format!("{events} ({} to {})", stat.first, stat.next),
+    )?;
+    output.field("durable", &stat.durable.to_string())?;
+    output.field(
+        "segments",
+        &format!("{}, {}", stat.segments, output::bytes(stat.bytes)),
+    )?;
+    output.field("cursors", &number(stat.cursors))?;
+    output.field("oldest", &stat.oldest_time.clone().unwrap_or_else(none))?;
+    output.field("newest", &stat.newest_time.clone().unwrap_or_else(none))
+}

@@ -1,0 +1,6 @@
+//! The tests of the command line: they run the real binary.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod kit;
+mod reading;
+mod writing;
