@@ -30,7 +30,8 @@ mod segment;
 // 3: open
 mod recovery;
 
-// 4: append, sync, roll
+// 4: append, sync, roll; verify
+mod inspect;
 mod store;
 
 // 5: read
@@ -53,6 +54,7 @@ pub use error::{
     AckError, AppendError, Corruption, CursorError, IoFailure, OpenError, ReadError, SyncError,
     TrimError,
 };
+pub use inspect::{CorruptRange, CorruptReason, Verification, VerifyOptions, verify};
 pub use log::Log;
 pub use options::{Opened, Options, ReadLevel, Start, SyncPolicy};
 pub use reader::{Event, EventRef, EventStream, Page, Reader, ReaderBuilder};

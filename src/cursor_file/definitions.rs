@@ -74,6 +74,20 @@ impl Definitions {
         })
     }
 
+    /// Opens the file to be searched, while somebody else may be writing it.
+    pub(super) fn open_to_read(dir: &dyn Directory) -> io::Result<Definitions> {
+        let file = match dir.open_file(NAME, false) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            other => Some(Arc::from(other?)),
+        };
+        Ok(Definitions {
+            file,
+            end: 0,
+            next_id: 1,
+            unsynced: false,
+        })
+    }
+
     /// Bytes of the file up to where the next record goes.
     pub(super) fn bytes(&self) -> u64 {
         self.end

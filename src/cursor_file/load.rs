@@ -181,7 +181,7 @@ pub(super) struct Newest {
 }
 
 /// Of each slot the definition with the highest generation, and of that the highest id.
-fn newest(
+pub(super) fn newest(
     definitions: &mut Definitions,
     log: LogId,
     secret: &[u8; 16],

@@ -11,6 +11,7 @@
 //! So a slot in use whose words are both bad, or whose definition is missing, is damage, never the
 //! mere trace of a creation that did not finish.
 
+mod check;
 mod chunk;
 mod copy;
 mod definitions;
@@ -37,6 +38,7 @@ use crate::format::{DefinitionHead, DefinitionKind, SlotHeader, SlotKey, SlotWor
 use crate::host;
 use crate::types::{FilterSet, LogId, to_usize};
 
+pub(crate) use check::check;
 pub(crate) use copy::copy;
 pub(crate) use slot::SlotHandle;
 

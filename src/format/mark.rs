@@ -64,6 +64,11 @@ impl Mark {
         }
     }
 
+    /// Whether nothing was ever written into these bytes of a slot.
+    pub(crate) fn is_empty_slot(slot: &[u8]) -> bool {
+        slot.iter().all(|byte| *byte == 0)
+    }
+
     /// The mark with the higher sequence of those that verify.
     pub(crate) fn parse_newest(file: &[u8], log: LogId) -> Option<Mark> {
         let slots = [(0, 0), (1, SECTOR)].into_iter();

@@ -38,7 +38,8 @@ pub(crate) use meta::{META_BYTES, Meta, MetaFault, MetaKind};
 pub(crate) use name_hash::name_hash;
 pub(crate) use record::{RecordRef, records_are_whole};
 pub(crate) use segment_header::{
-    Activation, HEADER_BYTES, HeaderFault, Making, SHARED_END_AT, SegmentHeader, activation_words,
+    Activation, HEADER_BYTES, HeaderFault, MAX_SEGMENT_BYTES, Making, SHARED_END_AT, SegmentHeader,
+    activation_words,
 };
 
 /// The format version that this release writes, and the highest that it reads.

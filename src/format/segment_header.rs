@@ -144,6 +144,12 @@ pub(crate) fn activation_words(
 }
 
 impl SegmentHeader {
+    /// Whether no activation has been stored into this copy.
+    pub(crate) fn is_not_activated(copy: &[u8]) -> bool {
+        let activation = copy.get(ACTIVATION_AT..RECORD);
+        activation.is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0))
+    }
+
     /// Reads the header from the first bytes of a segment, from whichever copy of each of its two
     /// parts is good.
     pub(crate) fn parse(page: &[u8]) -> Result<SegmentHeader, HeaderFault> {

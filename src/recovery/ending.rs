@@ -21,34 +21,34 @@ pub(super) trait Look {
 
 /// The segment in which the log ends.
 #[derive(Clone, Debug)]
-pub(super) struct LastSegment {
-    pub(super) name: String,
-    pub(super) header: SegmentHeader,
+pub(crate) struct LastSegment {
+    pub(crate) name: String,
+    pub(crate) header: SegmentHeader,
     /// Behind the last valid frame.
-    pub(super) end: Place,
-    pub(super) tail: Tail,
+    pub(crate) end: Place,
+    pub(crate) tail: Tail,
 }
 
 /// What was decided.
 #[derive(Debug)]
-pub(super) struct Ending {
+pub(crate) struct Ending {
     /// The segments that stay, oldest first.
-    pub(super) bases: Vec<u64>,
+    pub(crate) bases: Vec<u64>,
     /// An activated spare that is one of them and still has its old name.
-    pub(super) rename: Option<(String, u64)>,
+    pub(crate) rename: Option<(String, u64)>,
     /// Files that are not part of the log (any more), above the durable mark.
-    pub(super) unlink: Vec<String>,
+    pub(crate) unlink: Vec<String>,
     /// `None`: the log ends in a file that cannot be read, or there is no segment.
-    pub(super) last: Option<LastSegment>,
+    pub(crate) last: Option<LastSegment>,
     /// What is recovered but may not be on disk: file, first and last frame position.
-    pub(super) unsure: Vec<(String, usize, usize)>,
+    pub(crate) unsure: Vec<(String, usize, usize)>,
     /// The next offset.
-    pub(super) end: u64,
+    pub(crate) end: u64,
     /// Time of the last event.
-    pub(super) time: u64,
+    pub(crate) time: u64,
     /// Epochs that were met on the way.
-    pub(super) epochs: Vec<(Epoch, u64)>,
-    pub(super) report: RecoveryReport,
+    pub(crate) epochs: Vec<(Epoch, u64)>,
+    pub(crate) report: RecoveryReport,
 }
 
 pub(super) struct Finder<'a> {

@@ -16,9 +16,9 @@ const RECORDS_MAX: usize = EPOCHS_KEPT + 4_096;
 #[derive(Debug, Default)]
 pub(crate) struct EpochsFound {
     pub(crate) records: Vec<EpochRecord>,
-    /// How many records do not verify, up to the last one that does. What stands behind that one is
-    /// the trace of an open that did not finish, and is written over.
-    pub(crate) damaged: usize,
+    /// The records that do not verify, by number, up to the last one that does. What stands behind
+    /// that one is the trace of an open that did not finish, and is written over.
+    pub(crate) damaged: Vec<usize>,
     places: usize,
 }
 
@@ -39,16 +39,16 @@ pub(crate) fn read(dir: &dyn Directory, log: LogId) -> io::Result<EpochsFound> {
         }
     }
     let mut found = EpochsFound::default();
-    let mut bad = 0;
+    let mut bad = Vec::new();
     found.places = first;
     for (number, record) in bytes.chunks(EPOCH_RECORD_BYTES).enumerate() {
         match EpochRecord::parse(record, log) {
             Some(record) => {
                 found.records.push(record);
-                found.damaged += std::mem::take(&mut bad);
+                found.damaged.append(&mut bad);
                 found.places = first + number + 1;
             }
-            None => bad += 1,
+            None => bad.push(first + number),
         }
     }
     Ok(found)
@@ -72,7 +72,7 @@ impl EpochsFound {
     /// Whether every epoch up to `newest` is known, the one in which the log was open last.
     pub(crate) fn is_complete(&self, newest: Option<Epoch>) -> bool {
         let known = |newest| self.records.iter().any(|record| record.epoch == newest);
-        self.damaged == 0 && newest.is_some_and(known)
+        self.damaged.is_empty() && newest.is_some_and(known)
     }
 
     /// Puts a new epoch on disk. Where records were damaged or are too many, the file is written

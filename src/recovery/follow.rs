@@ -4,24 +4,21 @@
 //! Bytes are taken by `read`, verified in a private buffer, and only then made readable in the map:
 //! this process never looks at mapped bytes that the writer may still be changing.
 
-use super::ending::{Ending, Finder, Look};
+use super::ending::{Ending, Look};
 use super::listing::Listing;
-use super::{DurablePlace, Recovered, epochs, identity};
+use super::survey::{self, Survey, read_history, read_mark};
+use super::{DurablePlace, Recovered};
 use crate::dir::Directory;
 use crate::error::OpenError;
-use crate::format::{self, FRAME_HEADER, HEADER_BYTES, HeaderFault, Mark, Meta, SegmentHeader};
+use crate::format::{self, FRAME_HEADER, HEADER_BYTES, HeaderFault, Meta, SegmentHeader};
 use crate::history::History;
 use crate::map::RegionFollower;
-use crate::mark_file;
 use crate::segment::{self, Keys, Place, Scanned, Segment, Tail};
 use crate::types::Epoch;
 use std::io;
 use std::sync::Arc;
 
 const CHUNK: usize = 1 << 20;
-
-/// How often an open starts again when files move under it.
-const TRIES: usize = 20;
 
 /// A log opened for reading, and what keeps up with its writer.
 #[derive(Debug)]
@@ -63,30 +60,16 @@ pub(crate) struct News {
 
 /// Opens a log for reading only. Another process may be writing it, or none.
 pub(crate) fn open_read_only(dir: Arc<dyn Directory>) -> Result<Followed, OpenError> {
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match try_open(&dir) {
-            // A spare got its name, or a segment left, between the listing and the look.
-            Err(OpenError::Io(failure))
-                if failure.source.kind() == io::ErrorKind::NotFound && tries < TRIES => {}
-            other => return other,
-        }
-    }
+    survey::again(|| try_open(&dir))
 }
 
 fn try_open(dir: &Arc<dyn Directory>) -> Result<Followed, OpenError> {
-    let io = |operation| move |error| OpenError::from_io(dir.path(), operation, error);
-    let listing = Listing::read(&**dir).map_err(io("list"))?;
-    let Some(meta) = identity::read(&**dir, &listing)? else {
-        return Err(OpenError::NotFound {
-            path: dir.path().into(),
-        });
-    };
-    let mark = read_mark(&**dir, &meta).map_err(io("read the mark"))?;
-    let mut look = ByReading(&**dir);
-    let ending = Finder::new(&mut look, meta.log, &listing).find(&listing.spares, mark)?;
-    let history = read_history(&**dir, &meta, &ending.epochs).map_err(io("read the epochs"))?;
+    let Survey {
+        meta,
+        mark,
+        ending,
+        history,
+    } = survey::look(dir)?;
     let follower = Follower::start(dir, &meta, &ending)?;
     let segment = follower.segment(&ending)?;
     let durable = mark.map_or(0, |mark| mark.offset.min(ending.end));
@@ -116,18 +99,6 @@ fn try_open(dir: &Arc<dyn Directory>) -> Result<Followed, OpenError> {
         recovered,
         follower,
     })
-}
-
-fn read_mark(dir: &dyn Directory, meta: &Meta) -> io::Result<Option<Mark>> {
-    match dir.open_file(mark_file::NAME, false) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-        Ok(file) => mark_file::read(&*file, meta.log),
-    }
-}
-
-fn read_history(dir: &dyn Directory, meta: &Meta, met: &[(Epoch, u64)]) -> io::Result<History> {
-    Ok(epochs::read(dir, meta.log)?.history().completed(met))
 }
 
 /// There is no segment in which the log ends: it is being made, or that segment is damaged.
@@ -267,7 +238,7 @@ impl Follower {
 }
 
 /// Looks at segments by reading.
-struct ByReading<'a>(&'a dyn Directory);
+pub(super) struct ByReading<'a>(pub(super) &'a dyn Directory);
 
 impl Look for ByReading<'_> {
     fn header(&mut self, name: &str) -> Result<Result<SegmentHeader, HeaderFault>, OpenError> {

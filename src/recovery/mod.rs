@@ -7,11 +7,15 @@ mod follow;
 mod identity;
 mod listing;
 mod report;
+mod survey;
 mod tail;
 
 pub(crate) use copy::copy_identity;
+pub(crate) use epochs::read as read_epochs;
 pub(crate) use follow::{Followed, Follower, News, open_read_only};
+pub(crate) use listing::{EPOCHS, META};
 pub use report::{RecoveryReport, TornTail};
+pub(crate) use survey::{Survey, survey};
 
 use crate::cursor_file::CursorFile;
 use crate::dir::{Directory, Lock};

@@ -20,4 +20,5 @@ mod seeking;
 mod snapshot;
 mod stats;
 mod tidy;
+mod verify;
 mod waiting;

@@ -2,6 +2,7 @@
 
 use super::damage::Damage;
 use super::truth::{CursorTruth, DEFINITIONS, SLOTS, Truth, is_segment, options};
+use super::verify;
 use crate::format::{FrameBuffer, HEADER_BYTES, Limits};
 use crate::history::Verdict;
 use crate::reader::{Scan, Scanner};
@@ -11,8 +12,8 @@ use crate::{AppendError, Gap, GapReason, NewEvent, OpenError, recovery};
 use std::ops::Range;
 use std::sync::Arc;
 
-type Checked = Result<(), String>;
-type Changed = Option<(String, Option<Vec<u8>>)>;
+pub(super) type Checked = Result<(), String>;
+pub(super) type Changed = Option<(String, Option<Vec<u8>>)>;
 
 macro_rules! ensure {
     ($good:expr, $($text:tt)+) => {
@@ -27,6 +28,10 @@ macro_rules! ensure {
 pub(super) fn check(truth: &Truth, damage: &Damage, again: bool) -> Checked {
     let (dir, changed) = damage.dir(truth);
     let mut expected = Expected::of(truth, &changed);
+    if again {
+        verify::check(truth, &dir, &changed, &expected)
+            .map_err(|wrong| format!("verify: {wrong}"))?;
+    }
     for open in ["first", "second"].into_iter().take(1 + usize::from(again)) {
         let recovered = match recovery::open(Arc::new(dir.clone()), &options()) {
             Ok(recovered) => recovered,
@@ -66,16 +71,16 @@ fn append(shared: &Shared) -> Result<bool, String> {
 }
 
 /// What must come.
-struct Expected {
+pub(super) struct Expected {
     /// The end of what is left of the log.
-    end: u64,
+    pub(super) end: u64,
     /// How many events were appended since, by this test.
     appended: u64,
     /// Offsets below the end that cannot come.
-    lost: Vec<u64>,
+    pub(super) lost: Vec<u64>,
     /// The first segment is gone, as retention leaves a log.
-    trimmed: bool,
-    refusable: bool,
+    pub(super) trimmed: bool,
+    pub(super) refusable: bool,
     /// A cursor file is damaged: cursors may be, but say so. Whole slots may be gone.
     cursors: Option<Harm>,
     events: bool,

@@ -5,6 +5,7 @@
 mod damage;
 mod expect;
 mod truth;
+mod verify;
 mod write;
 
 use damage::Damage;

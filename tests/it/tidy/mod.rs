@@ -23,7 +23,7 @@ const LOG: House = House {
         &["format", "map", "dir", "history", "notify", "waiters"],
         &["segment", "cursor_file", "mark_file"],
         &["recovery"],
-        &["store"],
+        &["store", "inspect"],
         &["reader"],
         &["cursor", "dispatch", "follow", "snapshot"],
         &["log"],

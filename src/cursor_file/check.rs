@@ -1,0 +1,127 @@
+//! Looking at the cursors of a log that somebody else may be writing: what is damaged?
+
+use super::chunk;
+use super::definitions::Definitions;
+use super::load::{Newest, newest, tell};
+use crate::dir::{Directory, RawFile};
+use crate::error::Corruption;
+use crate::format::{
+    CHUNK_PAGE_BYTES, ChunkPage, DefinitionKind, MAX_CHUNKS, Meta, SECTOR, SLOT_BYTES, SlotHeader,
+    SlotKey, SlotWord, chunk_bytes, chunk_slots, place_of, slot_at, slot_number,
+};
+use crate::types::{LogId, to_u64};
+use std::collections::HashMap;
+use std::io;
+
+/// Slots that are read by one call.
+const SLOTS_AT_ONCE: usize = 1_024;
+
+/// Damage in the files of the cursors, at most a thousand faults. Nothing is changed.
+pub(crate) fn check(dir: &dyn Directory, meta: &Meta) -> io::Result<Vec<Corruption>> {
+    let mut faults = Vec::new();
+    let mut definitions = Definitions::open_to_read(dir)?;
+    let defined = newest(&mut definitions, meta.log, &meta.secret, &mut faults)?;
+    let entries = dir.list()?;
+    for number in 0..MAX_CHUNKS {
+        let name = chunk::name_of(number);
+        let whole = entries.iter().find(|entry| entry.name == name);
+        let whole = whole.filter(|entry| entry.file && entry.bytes >= to_u64(chunk_bytes(number)));
+        match whole {
+            Some(_) => {
+                let file = dir.open_file(&name, false)?;
+                check_chunk(&*file, number, meta.log, &defined, &mut faults)?;
+            }
+            None => {
+                let named = defined.iter().any(|(slot, newest)| {
+                    let chunk = place_of(*slot).map(|(chunk, _)| chunk);
+                    chunk == Some(number) && newest.kind == DefinitionKind::InUse
+                });
+                let there = entries.iter().any(|entry| entry.name == name);
+                if named || there {
+                    let fault = fault(number, 0, "a whole chunk of cursor slots");
+                    tell(&mut faults, fault);
+                }
+            }
+        }
+    }
+    Ok(faults)
+}
+
+fn check_chunk(
+    file: &dyn RawFile,
+    number: u16,
+    log: LogId,
+    defined: &HashMap<u32, Newest>,
+    faults: &mut Vec<Corruption>,
+) -> io::Result<()> {
+    let mut page = [0; CHUNK_PAGE_BYTES];
+    file.read_at(&mut page, 0)?;
+    for at in [0, SECTOR] {
+        let copy = ChunkPage::parse(&page[at..at + SECTOR]);
+        if !copy.is_ok_and(|page| page.log == log && page.chunk == number) {
+            let expected = "a copy of the page of a chunk of cursor slots";
+            tell(faults, fault(number, at, expected));
+        }
+    }
+    let mut bytes = vec![0; SLOTS_AT_ONCE * SLOT_BYTES];
+    for first in (0..chunk_slots(number)).step_by(SLOTS_AT_ONCE) {
+        let got = file.read_at(&mut bytes, to_u64(slot_at(first)))?;
+        for (index, slot) in (first..).zip(bytes[..got].chunks_exact(SLOT_BYTES)) {
+            let slot_number = slot_number(number, index);
+            let newest = defined.get(&slot_number);
+            if let Some(expected) = check_slot(slot, slot_number, log, newest) {
+                tell(faults, fault(number, slot_at(index), expected));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What of a slot does not verify.
+fn check_slot(
+    bytes: &[u8],
+    number: u32,
+    log: LogId,
+    newest: Option<&Newest>,
+) -> Option<&'static str> {
+    let words: Vec<u64> = bytes
+        .chunks_exact(8)
+        .map(|word| u64::from_le_bytes(word.try_into().unwrap_or_default()))
+        .collect();
+    let word = |at: u8| words.get(usize::from(at)).copied().unwrap_or_default();
+    if words.iter().all(|word| *word == 0) {
+        return None;
+    }
+    // Word 2 comes last: without it this is a creation that did not finish, or is under way.
+    if word(2) == 0 {
+        return None;
+    }
+    let header = SlotHeader::parse([word(0), word(1), word(2)], log, number);
+    let in_use = newest.filter(|newest| newest.kind == DefinitionKind::InUse);
+    let Some(header) = header else {
+        return Some("the header of a cursor slot");
+    };
+    let fits =
+        |newest: &&Newest| (newest.hash, newest.generation) == (header.hash, header.generation);
+    if in_use.filter(fits).is_none() {
+        return Some("a cursor with a definition");
+    }
+    let key = SlotKey::new(number, header.generation);
+    let good = |kind: SlotWord| key.unpack(kind, word(kind.number())).is_some();
+    if !good(SlotWord::Acked) {
+        return Some("an acked offset that verifies");
+    }
+    if !good(SlotWord::Saved) {
+        return Some("a saved offset that verifies");
+    }
+    (!good(SlotWord::Kept)).then_some("the kept end of a gap that verifies")
+}
+
+fn fault(chunk: u16, position: usize, expected: &'static str) -> Corruption {
+    Corruption {
+        file: chunk::name_of(chunk),
+        offset: None,
+        position: to_u64(position),
+        expected,
+    }
+}
