@@ -43,7 +43,10 @@ mod dispatch;
 mod follow;
 mod snapshot;
 
-// 7: the handle
+// 7: callbacks
+mod listen;
+
+// 8: the handle
 mod log;
 
 #[cfg(test)]
@@ -55,6 +58,7 @@ pub use error::{
     TrimError,
 };
 pub use inspect::{CorruptRange, CorruptReason, Verification, VerifyOptions, verify};
+pub use listen::{ListenError, Listener, ListenerBuilder, Trouble};
 pub use log::Log;
 pub use options::{Opened, Options, ReadLevel, Start, SyncPolicy};
 pub use reader::{Event, EventRef, EventStream, Page, Reader, ReaderBuilder};

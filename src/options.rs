@@ -41,6 +41,7 @@ pub struct Options {
     max_page_bytes: u32,
     max_page_events: u32,
     retention: Retention,
+    listener_threads: u32,
 }
 
 /// When appended events are made durable: written to the disk so that they survive a power loss.
@@ -110,6 +111,7 @@ impl Options {
             max_page_bytes: 4 * MIB,
             max_page_events: 65_536,
             retention: Retention::new(),
+            listener_threads: 4,
         }
     }
 
@@ -188,6 +190,13 @@ impl Options {
         self
     }
 
+    /// How many threads call listeners: 1 to 256; 4 by default. They start with the first listener
+    /// and end with the last one. A listener that blocks takes one of them for as long.
+    pub fn listener_threads(mut self, threads: u32) -> Options {
+        self.listener_threads = threads;
+        self
+    }
+
     /// The largest frame: an event or a batch with its headers.
     pub(crate) fn frame_limit(&self) -> u32 {
         self.segment_bytes / 2
@@ -250,6 +259,11 @@ impl Options {
             "open_segments",
             "1 to 4,096",
         )?;
+        bound(
+            (1..=256).contains(&self.listener_threads),
+            "listener_threads",
+            "1 to 256",
+        )?;
         let poll = (shortest..=Duration::from_millis(10)).contains(&self.poll_interval);
         bound(poll, "poll_interval", "100 microseconds to 10 milliseconds")?;
         let page = (4 * KIB..=1024 * MIB).contains(&self.max_page_bytes);
@@ -285,6 +299,10 @@ impl Options {
 
     pub(crate) fn max_waiters_value(&self) -> u32 {
         self.max_waiters
+    }
+
+    pub(crate) fn listener_threads_value(&self) -> u32 {
+        self.listener_threads
     }
 
     pub(crate) fn poll_interval_value(&self) -> Duration {
@@ -328,7 +346,8 @@ mod tests {
             .poll_interval(Duration::from_micros(100))
             .max_page_bytes(4 << 10)
             .max_page_events(1)
-            .retention(Retention::new().max_events(1).until_acked());
+            .retention(Retention::new().max_events(1).until_acked())
+            .listener_threads(1);
         assert_eq!(least.check(), Ok(()));
         let most = Options::new()
             .segment_bytes(1 << 30)
@@ -340,7 +359,8 @@ mod tests {
             .max_waiters(1 << 24)
             .poll_interval(Duration::from_millis(10))
             .max_page_bytes(1 << 30)
-            .max_page_events(1 << 24);
+            .max_page_events(1 << 24)
+            .listener_threads(256);
         assert_eq!(most.check(), Ok(()));
     }
 
@@ -366,6 +386,8 @@ mod tests {
             (new().max_cursors(16_000_001), "max_cursors"),
             (new().max_waiters(0), "max_waiters"),
             (new().max_page_events(0), "max_page_events"),
+            (new().listener_threads(0), "listener_threads"),
+            (new().listener_threads(257), "listener_threads"),
             (new().open_segments(0), "open_segments"),
             (new().open_segments(4_097), "open_segments"),
             (new().poll_interval(micro), "poll_interval"),

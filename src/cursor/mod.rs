@@ -9,7 +9,7 @@ use crate::error::{AckError, ReadError, SyncError};
 use crate::history::Verdict;
 use crate::options::{Opened, Start};
 use crate::reader::{Event, EventStream, Page, Reading, Source, deadline};
-use crate::store::{DurableFuture, Fence, Shared};
+use crate::store::{Changed, DurableFuture, Fence, Shared};
 use crate::types::{Gap, GapReason, Position};
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -46,6 +46,16 @@ impl Cursor {
             handed: 0,
             gap: None,
         }
+    }
+
+    /// Wakes at the next poison, reopen or close.
+    pub(crate) fn on_change(&self, waker: &Waker) -> Changed {
+        Changed::new(Arc::clone(self.reading.shared()), waker)
+    }
+
+    /// Does not keep the log open any more.
+    pub(crate) fn loosen(&mut self) {
+        self.reading.loosen();
     }
 
     /// Whether the name was known.

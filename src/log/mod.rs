@@ -1,11 +1,13 @@
 //! The log: the handle that users hold. Only wiring: each verb goes to the room that does it.
 
+mod listen;
 mod open;
 
 use crate::cursor::CursorBuilder;
 use crate::cursor_file::CursorFile;
 use crate::error::{AppendError, IoFailure, OpenError, SyncError, TrimError};
 use crate::format::{FrameBuffer, Limits};
+use crate::listen::Pool;
 use crate::options::SyncPolicy;
 use crate::reader::ReaderBuilder;
 use crate::recovery::RecoveryReport;
@@ -38,6 +40,7 @@ use std::sync::Arc;
 pub struct Log {
     store: Arc<Store>,
     limits: Limits,
+    listeners: Arc<Pool>,
 }
 
 thread_local! {
@@ -293,7 +296,10 @@ impl Log {
     /// monitor may ask each second; the first call lists the directory.
     pub fn stats(&self) -> Stats {
         let handles = Arc::strong_count(&self.store);
-        self.store.shared().stats(to_u64(handles))
+        let listeners = self.listeners.count();
+        self.store
+            .shared()
+            .stats(to_u64(handles), to_u64(listeners))
     }
 
     /// A copy in a directory of the tests' own.

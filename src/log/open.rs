@@ -4,6 +4,7 @@ use super::Log;
 use crate::dir::{Directory, DiskDir, MemoryDir};
 use crate::error::OpenError;
 use crate::format::Limits;
+use crate::listen::Pool;
 use crate::options::Options;
 use crate::recovery::{self, Followed};
 use crate::store::{Shared, Store};
@@ -94,6 +95,7 @@ impl Options {
         Ok(Log {
             store,
             limits: Limits::new(self),
+            listeners: Pool::new(self.listener_threads_value()),
         })
     }
 
@@ -108,6 +110,7 @@ impl Options {
         Ok(Log {
             store,
             limits: Limits::new(self),
+            listeners: Pool::new(self.listener_threads_value()),
         })
     }
 

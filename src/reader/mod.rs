@@ -36,6 +36,11 @@ impl Reader {
         Self { reading }
     }
 
+    /// Does not keep the log open any more.
+    pub(crate) fn loosen(&mut self) {
+        self.reading.loosen();
+    }
+
     /// The next event, `None` when it has caught up.
     ///
     /// # Errors

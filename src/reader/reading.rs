@@ -8,7 +8,7 @@ use crate::history::Verdict;
 use crate::notify;
 use crate::options::{ReadLevel, Start};
 use crate::segment::Segment;
-use crate::store::{Shared, Store};
+use crate::store::{Hold, Shared, Store};
 use crate::types::{Epoch, FilterSet, Gap, Position};
 use crate::waiters::Ticket;
 use crossbeam_utils::sync::Parker;
@@ -28,7 +28,7 @@ enum Found {
 
 /// Reads forward under a filter. One reader for catch-up and live: live is a lag of zero.
 pub(crate) struct Reading {
-    store: Arc<Store>,
+    store: Hold,
     scanner: Scanner,
     filters: FilterSet,
     level: ReadLevel,
@@ -52,7 +52,7 @@ impl Reading {
         let epoch = shared.epoch();
         let (next, gap) = start_at(shared, start, level)?;
         Ok(Self {
-            store,
+            store: Hold::new(store),
             scanner: Scanner::new(next),
             filters,
             level,
@@ -61,6 +61,11 @@ impl Reading {
             found: gap.map(Found::Gap),
             ticket: None,
         })
+    }
+
+    /// Does not keep the log open any more.
+    pub(crate) fn loosen(&mut self) {
+        self.store.loosen();
     }
 
     /// Goes somewhere else; returns the offset and a gap that the next read tells.

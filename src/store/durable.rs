@@ -79,6 +79,29 @@ impl DurableWaits {
     }
 }
 
+/// Calls a waker at the next poison, reopen or close, unless it is dropped before.
+#[derive(Debug)]
+pub(crate) struct Changed {
+    shared: Arc<Shared>,
+    ticket: u64,
+}
+
+impl Changed {
+    pub(crate) fn new(shared: Arc<Shared>, waker: &Waker) -> Self {
+        // No event ever has that offset: only `wake_all` reaches it.
+        let ticket = shared
+            .durable_waits
+            .set(None, Goal::Offset(u64::MAX), waker);
+        Self { shared, ticket }
+    }
+}
+
+impl Drop for Changed {
+    fn drop(&mut self) {
+        self.shared.durable_waits.remove(self.ticket);
+    }
+}
+
 /// Resolves when what it waits for is on disk, or never will be.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]

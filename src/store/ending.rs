@@ -65,6 +65,8 @@ impl Shared {
 
     /// Bases of the segments below this one, oldest first.
     pub(crate) fn bases_below(&self, base: u64) -> Vec<u64> {
+        // A file that is gone is not listed any more.
+        self.await_trim_step();
         let table = self.table.lock();
         let below = table.bases().iter().filter(|other| **other < base);
         below.copied().collect()

@@ -25,12 +25,12 @@ mod threads;
 
 pub(crate) use append::Wait;
 pub(crate) use clock::Clock;
-pub(crate) use durable::DurableFuture;
+pub(crate) use durable::{Changed, DurableFuture};
 pub(crate) use ending::{Ending, NoEnding};
 pub(crate) use fence::{Fence, Fences};
 pub(crate) use marks::{Level, Marks};
 pub(crate) use table::Located;
-pub(crate) use threads::Store;
+pub(crate) use threads::{Hold, Store};
 
 use crate::cursor_file::CursorFile;
 use crate::dir::{Directory, Lock};

@@ -90,8 +90,8 @@ struct Appended {
 }
 
 impl Shared {
-    /// The log in numbers; `handles` is for the caller to say.
-    pub(crate) fn stats(&self, handles: u64) -> Stats {
+    /// The log in numbers; handles and listeners are for the caller to say.
+    pub(crate) fn stats(&self, handles: u64, listeners: u64) -> Stats {
         let syncs = self.synced.0.lock().clone();
         let appended = self.appended();
         let Sizes {
@@ -146,6 +146,7 @@ impl Shared {
             sync_waiters: to_u64(self.durable_waits.count()),
             cursors: to_u64(self.cursors.as_ref().map_or(0, CursorFile::count)),
             handles,
+            listeners,
         }
     }
 

@@ -146,6 +146,31 @@ impl Store {
     }
 }
 
+/// A reader's hold on the log. As long as it has the handle, the log stays open for it.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    shared: Arc<Shared>,
+    open: Option<Arc<Store>>,
+}
+
+impl Hold {
+    pub(crate) fn new(store: Arc<Store>) -> Self {
+        Self {
+            shared: Arc::clone(&store.shared),
+            open: Some(store),
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// From here on the log closes when others let go of it.
+    pub(crate) fn loosen(&mut self) {
+        self.open = None;
+    }
+}
+
 /// A thread's place among those that run. The last one that leaves ends the log.
 #[derive(Debug)]
 struct Running(Arc<Shared>);

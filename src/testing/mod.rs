@@ -4,6 +4,7 @@ mod basics;
 mod corruption;
 mod following;
 mod interrupted;
+mod listeners;
 mod model;
 mod promises;
 mod retention;

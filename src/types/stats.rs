@@ -78,8 +78,11 @@ pub struct Stats {
     pub sync_waiters: u64,
     /// Cursors that the log keeps. 0 on a log that is open for reading only.
     pub cursors: u64,
-    /// Handles that are open: clones of the log, readers and cursors, and their builders.
+    /// Handles that are open: clones of the log, readers and cursors, their builders, and guards of
+    /// listeners.
     pub handles: u64,
+    /// Listeners that have not ended.
+    pub listeners: u64,
 }
 
 impl Stats {

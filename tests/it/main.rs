@@ -11,6 +11,7 @@ mod executor;
 mod full_disk;
 mod host;
 mod limits;
+mod listeners;
 mod locking;
 mod positions;
 mod pypi;

@@ -26,6 +26,7 @@ const LOG: House = House {
         &["store", "inspect"],
         &["reader"],
         &["cursor", "dispatch", "follow", "snapshot"],
+        &["listen"],
         &["log"],
     ],
     // Errors and options speak of the values in `types`, which itself imports nothing. A directory
