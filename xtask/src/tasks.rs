@@ -4,6 +4,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::bench;
 use crate::dependencies;
 use crate::stage::{Count, Stages, counted, plain};
 use crate::tools;
@@ -16,6 +17,9 @@ pub(crate) fn test() -> Result<bool, String> {
     rust_stages(&mut stages, true);
     stages.run("benches", || {
         plain(&mut cargo("bench --workspace --no-run"))
+    });
+    stages.run("instructions", || {
+        plain(&mut bench::count_instructions(false))
     });
     stages.run("dependencies", || {
         dependencies::check(Path::new("deny.toml"))
@@ -123,14 +127,14 @@ fn chat_server() -> Result<PathBuf, String> {
     }
 }
 
-fn cargo(words: &str) -> Command {
+pub(crate) fn cargo(words: &str) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(words.split(' '));
     command
 }
 
 /// All paths are relative to the repository.
-fn enter_root() -> Result<(), String> {
+pub(crate) fn enter_root() -> Result<(), String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     env::set_current_dir(&root).map_err(|error| format!("{}: {error}", root.display()))
 }

@@ -10,7 +10,7 @@ use crate::stage::plain;
 const CHROMIUM: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
 /// A program that the full run starts, and Debian's package for it.
-const PROGRAMS: [(&str, &str); 2] = [("node", "nodejs"), ("npm", "npm")];
+const PROGRAMS: [(&str, &str); 3] = [("node", "nodejs"), ("npm", "npm"), ("valgrind", "valgrind")];
 
 /// The oldest Node that can run the client's tests.
 const NODE_MIN: u32 = 18;
@@ -184,8 +184,9 @@ mod tests {
 
     #[test]
     fn a_bare_machine_is_named_package_by_package() {
-        assert_eq!(missing(|_| false, false), ["nodejs", "npm", "chromium"]);
-        assert_eq!(missing(|program| program == "node", true), ["npm"]);
+        let all = ["nodejs", "npm", "valgrind", "chromium"];
+        assert_eq!(missing(|_| false, false), all);
+        assert_eq!(missing(|program| program != "npm", true), ["npm"]);
         assert!(missing(|_| true, true).is_empty());
     }
 }
