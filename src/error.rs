@@ -243,6 +243,17 @@ pub enum ReadError {
         /// The next offset of the log, the highest start there is.
         next: u64,
     },
+    /// More topics match than [`Options::max_topics`](crate::Options::max_topics) allows. Ask for
+    /// fewer, or raise the limit.
+    #[error("more than {limit} topics match")]
+    TooManyTopics {
+        /// The limit.
+        limit: u32,
+    },
+    /// The last event of each topic is a set of events, not one place: a cursor cannot stand there.
+    /// Read them with a reader, and start the cursor at [`Start::Latest`](crate::Start::Latest).
+    #[error("the last event of each topic is not one place, where a cursor can stand")]
+    NotAPlace,
     /// A newer handle of this cursor was opened. Drop this one; do not open it again by itself.
     #[error("a newer handle of the cursor was opened")]
     Fenced,
@@ -305,6 +316,10 @@ pub enum CursorError {
     /// The start is a position of another log or of an unknown epoch. Start anew.
     #[error("the position is of another log or of an unknown epoch")]
     Reset,
+    /// The last event of each topic is a set of events, not one place: a cursor cannot stand there.
+    /// Read them with a reader, and start the cursor at [`Start::Latest`](crate::Start::Latest).
+    #[error("the last event of each topic is not one place, where a cursor can stand")]
+    NotAPlace,
     /// A sync failed before. Reopen the log to go on.
     #[error("a sync of the log failed before; reopen it")]
     Poisoned,

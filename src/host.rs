@@ -23,6 +23,13 @@ pub(crate) fn now() -> u64 {
     u64::try_from(since.unwrap_or_default().as_micros()).unwrap_or(u64::MAX)
 }
 
+/// This thread lets others go first. What cannot be had is not needed: it is a courtesy.
+pub(crate) fn step_back() {
+    // On Linux the call concerns the thread alone, elsewhere the process.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::nice(10);
+}
+
 /// `N` random bytes from the kernel.
 pub(crate) fn random<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];

@@ -27,7 +27,8 @@ mod cursor_file;
 mod mark_file;
 mod segment;
 
-// 3: open
+// 3: open, and what is derived
+mod index;
 mod recovery;
 
 // 4: append, sync, roll; verify
@@ -61,7 +62,7 @@ pub use inspect::{CorruptRange, CorruptReason, Verification, VerifyOptions, veri
 pub use listen::{ListenError, Listener, ListenerBuilder, Trouble};
 pub use log::Log;
 pub use options::{Opened, Options, ReadLevel, Start, SyncPolicy};
-pub use reader::{Event, EventRef, EventStream, Page, Reader, ReaderBuilder};
+pub use reader::{Event, EventRef, EventStream, Page, Reader, ReaderBuilder, TopicInfo};
 pub use recovery::{RecoveryReport, TornTail};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use types::{

@@ -10,6 +10,10 @@ const FRAME_OVERHEAD: u32 = 40;
 const KIB: u32 = 1 << 10;
 const MIB: u32 = 1 << 20;
 const PAGE: u32 = 4 * KIB;
+/// Walking so much takes about as long as preparing to jump.
+const SCAN_BYTES: u32 = 256 * KIB;
+/// A jump misses the caches that a walk fills ahead, and verifies the frame once more.
+const JUMP_SHARE: u64 = 4;
 const DEFAULT_EVENT_BYTES: u32 = MIB;
 const FIRST_SEGMENT_BYTES: u32 = MIB;
 /// The highest number of cursors that may be allowed.
@@ -42,6 +46,9 @@ pub struct Options {
     max_page_events: u32,
     retention: Retention,
     listener_threads: u32,
+    max_topics: u32,
+    scan_bytes: u32,
+    jump_share: u64,
 }
 
 /// When appended events are made durable: written to the disk so that they survive a power loss.
@@ -84,6 +91,16 @@ pub enum Start {
     Offset(u64),
     /// At a position that was told before, which is checked against the history of the log.
     Position(Position),
+    /// At the first event whose time, in UTC microseconds, is not below this one; at the end if
+    /// there is none. Where damage may hide that event, the first answer is the gap.
+    Time(u64),
+    /// So that this many matching events come before those of the future; all of them if there are
+    /// fewer.
+    Last(u64),
+    /// The last event of each topic that matches, in the order of their offsets and each once, then
+    /// everything from the end on that the log had at the start. For readers only: a cursor stands
+    /// at one place. See [`Options::max_topics`].
+    LastPerTopic,
 }
 
 /// Whether opening a cursor made it.
@@ -112,6 +129,9 @@ impl Options {
             max_page_events: 65_536,
             retention: Retention::new(),
             listener_threads: 4,
+            max_topics: 65_536,
+            scan_bytes: SCAN_BYTES,
+            jump_share: JUMP_SHARE,
         }
     }
 
@@ -197,6 +217,21 @@ impl Options {
         self
     }
 
+    /// The most topics that [`Start::LastPerTopic`] and [`Log::topics`](crate::Log::topics) may
+    /// find before they say that there are too many: 1 to 16,777,216; 65,536 by default.
+    pub fn max_topics(mut self, topics: u32) -> Options {
+        self.max_topics = topics;
+        self
+    }
+
+    /// Indexes are asked for the least rest of a segment, so that tests meet them in small ones.
+    #[cfg(test)]
+    pub(crate) fn index_everything(mut self) -> Options {
+        self.scan_bytes = 0;
+        self.jump_share = 1;
+        self
+    }
+
     /// The largest frame: an event or a batch with its headers.
     pub(crate) fn frame_limit(&self) -> u32 {
         self.segment_bytes / 2
@@ -246,6 +281,7 @@ impl Options {
             (self.max_batch_events, "max_batch_events"),
             (self.max_waiters, "max_waiters"),
             (self.max_page_events, "max_page_events"),
+            (self.max_topics, "max_topics"),
         ] {
             bound((1..=MANY).contains(&value), option, "1 to 16,777,216")?;
         }
@@ -313,6 +349,20 @@ impl Options {
         &self.retention
     }
 
+    pub(crate) fn max_topics_value(&self) -> u32 {
+        self.max_topics
+    }
+
+    /// A rest of a segment that has fewer bytes is walked and not asked for in an index.
+    pub(crate) fn scan_bytes_value(&self) -> u32 {
+        self.scan_bytes
+    }
+
+    /// A segment in which more than one event in so many matches is walked.
+    pub(crate) fn jump_share_value(&self) -> u64 {
+        self.jump_share
+    }
+
     /// Lowers what a reader asks of a page to the bounds.
     pub(crate) fn page_bounds(&self, events: usize, bytes: usize) -> (usize, usize) {
         (
@@ -347,7 +397,8 @@ mod tests {
             .max_page_bytes(4 << 10)
             .max_page_events(1)
             .retention(Retention::new().max_events(1).until_acked())
-            .listener_threads(1);
+            .listener_threads(1)
+            .max_topics(1);
         assert_eq!(least.check(), Ok(()));
         let most = Options::new()
             .segment_bytes(1 << 30)
@@ -360,7 +411,8 @@ mod tests {
             .poll_interval(Duration::from_millis(10))
             .max_page_bytes(1 << 30)
             .max_page_events(1 << 24)
-            .listener_threads(256);
+            .listener_threads(256)
+            .max_topics(1 << 24);
         assert_eq!(most.check(), Ok(()));
     }
 
@@ -388,6 +440,7 @@ mod tests {
             (new().max_page_events(0), "max_page_events"),
             (new().listener_threads(0), "listener_threads"),
             (new().listener_threads(257), "listener_threads"),
+            (new().max_topics(0), "max_topics"),
             (new().open_segments(0), "open_segments"),
             (new().open_segments(4_097), "open_segments"),
             (new().poll_interval(micro), "poll_interval"),

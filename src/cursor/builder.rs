@@ -71,7 +71,8 @@ impl CursorBuilder {
     /// [`CursorError::Name`] and [`CursorError::Filter`] for what was given;
     /// [`CursorError::FilterDiffers`] when the cursor is stored with others;
     /// [`CursorError::Corrupt`] when its slot is damaged; [`CursorError::TooMany`];
-    /// [`CursorError::Offset`] and [`CursorError::Reset`] for the start of a new one.
+    /// [`CursorError::Offset`], [`CursorError::Reset`] and [`CursorError::NotAPlace`] for the start
+    /// of a new one.
     pub fn open(self) -> Result<Cursor, CursorError> {
         check_name(&self.name).map_err(CursorError::Name)?;
         let shared = Arc::clone(self.store.shared());
@@ -133,7 +134,7 @@ impl CursorBuilder {
         cursors: &CursorFile,
         filters: &FilterSet,
     ) -> Result<SlotHandle, CursorError> {
-        let start = start_at(shared, self.wish.start, self.wish.level);
+        let start = start_at(shared, self.wish.start, self.wish.level, filters);
         let (start, gap) = start.map_err(reading_failed)?;
         let slot = cursors.create(&self.name, filters, start)?;
         if let Some(gap) = gap {
@@ -161,6 +162,7 @@ fn reading_failed(error: ReadError) -> CursorError {
         ReadError::Offset { asked, next } => CursorError::Offset { asked, next },
         ReadError::Filter(error) => CursorError::Filter(error),
         ReadError::Io(failure) => CursorError::Io(failure),
+        ReadError::NotAPlace => CursorError::NotAPlace,
         _ => CursorError::Reset,
     }
 }

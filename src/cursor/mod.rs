@@ -68,6 +68,20 @@ impl Cursor {
         self.slot.acked()
     }
 
+    /// How many events match that are not acked yet, exactly, at this cursor's level. Costs what
+    /// was missed on the filters, not what was appended.
+    ///
+    /// # Errors
+    /// [`ReadError::Fenced`]; [`ReadError::Io`] if a segment cannot be opened.
+    pub fn lag(&mut self) -> Result<u64, ReadError> {
+        if self.fence.is_fenced() {
+            return Err(ReadError::Fenced);
+        }
+        let offset = self.slot.acked();
+        let here = self.reading.position();
+        self.reading.lag_from(Position { offset, ..here })
+    }
+
     /// Where the next read begins.
     pub fn position(&self) -> Position {
         self.reading.position()
@@ -244,10 +258,13 @@ impl Cursor {
     ///
     /// # Errors
     /// [`ReadError::Fenced`], [`ReadError::Closed`]; [`ReadError::Offset`], [`ReadError::Reset`]
-    /// for the start: the cursor stays where it is.
+    /// [`ReadError::NotAPlace`] for the start: the cursor stays where it is.
     pub fn seek(&mut self, start: Start) -> Result<(), ReadError> {
         if self.fence.is_fenced() {
             return Err(ReadError::Fenced);
+        }
+        if start == Start::LastPerTopic {
+            return Err(ReadError::NotAPlace);
         }
         let (offset, gap) = self.reading.seek(start)?;
         let slot = &self.slot;

@@ -42,7 +42,7 @@ pub(super) fn put<const N: usize>(record: &mut [u8], at: usize, field: [u8; N]) 
 
 /// CRC-32 (IEEE 802.3) of the bytes.
 #[inline]
-pub(super) fn crc(bytes: &[u8]) -> u32 {
+pub(crate) fn crc(bytes: &[u8]) -> u32 {
     crc_after(0, bytes)
 }
 

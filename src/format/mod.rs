@@ -10,6 +10,7 @@ mod definition;
 mod epoch_record;
 mod frame;
 mod frame_buffer;
+mod index_header;
 mod mark;
 mod meta;
 mod name_hash;
@@ -18,8 +19,9 @@ mod segment_header;
 mod skip;
 #[cfg(test)]
 mod tests;
+mod varint;
 
-pub(crate) use bytes::SECTOR;
+pub(crate) use bytes::{SECTOR, crc};
 pub(crate) use cursor_slot::{
     CHUNK_PAGE_BYTES, ChunkFault, ChunkPage, MAX_CHUNKS, SLOT_BYTES, SlotHeader, SlotKey, SlotWord,
     chunk_bytes, chunk_slots, place_of, slot_at, slot_number,
@@ -33,6 +35,7 @@ pub(crate) use frame::{
     Context, FRAME_HEADER, FrameHead, FrameKind, context, decode_epoch, decode_head, padded, verify,
 };
 pub(crate) use frame_buffer::{FrameBuffer, Limits};
+pub(crate) use index_header::{INDEX_HEADER, IndexEpoch, IndexHeader, IndexPlace};
 pub(crate) use mark::{MARK_FILE_BYTES, Mark};
 pub(crate) use meta::{META_BYTES, Meta, MetaFault, MetaKind};
 pub(crate) use name_hash::name_hash;
@@ -41,6 +44,7 @@ pub(crate) use segment_header::{
     Activation, HEADER_BYTES, HeaderFault, MAX_SEGMENT_BYTES, Making, SHARED_END_AT, SegmentHeader,
     activation_words,
 };
+pub(crate) use varint::{put_varint, take_varint};
 
 /// The format version that this release writes, and the highest that it reads.
 pub(crate) const VERSION: u16 = 0;

@@ -5,15 +5,15 @@ mod open;
 
 use crate::cursor::CursorBuilder;
 use crate::cursor_file::CursorFile;
-use crate::error::{AppendError, IoFailure, OpenError, SyncError, TrimError};
+use crate::error::{AppendError, IoFailure, OpenError, ReadError, SyncError, TrimError};
 use crate::format::{FrameBuffer, Limits};
 use crate::listen::Pool;
 use crate::options::SyncPolicy;
-use crate::reader::ReaderBuilder;
+use crate::reader::{self, ReaderBuilder, TopicInfo};
 use crate::recovery::RecoveryReport;
 use crate::snapshot::{self, Snapshot, SnapshotError};
 use crate::store::{DurableFuture, Store, Wait};
-use crate::types::{LogId, NewEvent, Position, Stats, to_u64};
+use crate::types::{FilterSet, LogId, NewEvent, Position, Stats, to_u64};
 use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
@@ -314,6 +314,21 @@ impl Log {
     #[cfg(test)]
     pub(crate) fn shared(&self) -> &crate::store::Shared {
         self.store.shared()
+    }
+
+    /// The topics that match any of the filters, sorted, with the number of their events and the
+    /// last of them. `>` matches all but those that begin with `$`.
+    ///
+    /// # Errors
+    /// [`ReadError::Filter`]; [`ReadError::TooManyTopics`] if there are more than
+    /// [`Options::max_topics`](crate::Options::max_topics); [`ReadError::Io`] if a segment cannot
+    /// be opened.
+    pub fn topics<S: AsRef<str>>(
+        &self,
+        filters: impl IntoIterator<Item = S>,
+    ) -> Result<Vec<TopicInfo>, ReadError> {
+        let filters = FilterSet::new(filters, Some(&[]))?;
+        reader::topics(self.store.shared(), &filters)
     }
 
     /// See `Store::abandon`.

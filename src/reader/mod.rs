@@ -2,18 +2,25 @@
 
 mod builder;
 mod event;
+mod jumping;
+mod picks;
 mod reading;
 mod scanner;
+mod start;
 mod stream;
+mod topics;
 
 pub use builder::ReaderBuilder;
 pub use event::{Event, EventRef, Page};
 pub use stream::EventStream;
+pub use topics::TopicInfo;
 
 pub(crate) use builder::Wish;
-pub(crate) use reading::{Reading, deadline, start_at};
+pub(crate) use reading::{Reading, deadline};
 pub(crate) use scanner::{Scan, Scanner};
+pub(crate) use start::start_at;
 pub(crate) use stream::Source;
+pub(crate) use topics::topics;
 
 use crate::error::ReadError;
 use crate::options::Start;
@@ -133,6 +140,21 @@ impl Reader {
     /// [`ReadError::Offset`], [`ReadError::Reset`]; the reader stays where it is.
     pub fn seek(&mut self, start: Start) -> Result<(), ReadError> {
         self.reading.seek(start).map(|_| ())
+    }
+
+    /// How many frames it has looked into.
+    #[cfg(test)]
+    pub(crate) fn touched(&self) -> u64 {
+        self.reading.touched()
+    }
+
+    /// How many events match that were not handed out yet, exactly, at this reader's level. Costs
+    /// what was missed on the filter, not what was appended.
+    ///
+    /// # Errors
+    /// [`ReadError::Io`] if a segment cannot be opened.
+    pub fn lag(&mut self) -> Result<u64, ReadError> {
+        self.reading.lag()
     }
 
     /// Where the next read begins. Moves over events that do not match, so it may be kept to resume

@@ -1,9 +1,10 @@
 //! What readers and cursors have in common: a place, a filter, a level, and how to wait.
 
 use super::event::{Event, Page, Spot};
+use super::picks::Picks;
 use super::scanner::{Scan, Scanner};
+use super::start::start_at;
 use crate::error::ReadError;
-use crate::format::RecordRef;
 use crate::history::Verdict;
 use crate::notify;
 use crate::options::{ReadLevel, Start};
@@ -36,6 +37,8 @@ pub(crate) struct Reading {
     generation: u64,
     epoch: Epoch,
     found: Option<Found>,
+    /// Events to hand out before the scanner goes on.
+    picks: Option<Picks>,
     ticket: Option<Ticket>,
 }
 
@@ -50,7 +53,9 @@ impl Reading {
         let shared = store.shared();
         let generation = shared.marks.generation();
         let epoch = shared.epoch();
-        let (next, gap) = start_at(shared, start, level)?;
+        let picks = Picks::of(shared, start, level, &filters)?;
+        let start = picks.as_ref().map_or(start, Picks::start);
+        let (next, gap) = start_at(shared, start, level, &filters)?;
         Ok(Self {
             store: Hold::new(store),
             scanner: Scanner::new(next),
@@ -59,6 +64,7 @@ impl Reading {
             generation,
             epoch,
             found: gap.map(Found::Gap),
+            picks,
             ticket: None,
         })
     }
@@ -73,7 +79,10 @@ impl Reading {
         let shared = Arc::clone(self.store.shared());
         let (generation, epoch) = (shared.marks.generation(), shared.epoch());
         // A start that is refused leaves the place as it is, still to be judged after a reopen.
-        let (next, gap) = start_at(&shared, start, self.level)?;
+        let picks = Picks::of(&shared, start, self.level, &self.filters)?;
+        let start = picks.as_ref().map_or(start, Picks::start);
+        let (next, gap) = start_at(&shared, start, self.level, &self.filters)?;
+        self.picks = picks;
         (self.generation, self.epoch) = (generation, epoch);
         // What the dispatcher has passed was seen from the old place.
         self.sign_out();
@@ -101,12 +110,55 @@ impl Reading {
         let offset = match &self.found {
             Some(Found::Event(_, spot)) => spot.offset,
             Some(Found::Gap(gap)) => gap.from,
-            Some(Found::Failed(_)) | None => self.scanner.next(),
+            Some(Found::Failed(_)) | None => self.next_place(),
         };
         Position {
             log: self.shared().log_id(),
             epoch: self.epoch,
             offset,
+        }
+    }
+
+    /// How many frames it has looked into.
+    #[cfg(test)]
+    pub(crate) fn touched(&self) -> u64 {
+        self.scanner.touched
+    }
+
+    /// Where it goes on behind what was found.
+    fn next_place(&self) -> u64 {
+        let picks = self.picks.as_ref();
+        picks.map_or(self.scanner.next(), Picks::next_place)
+    }
+
+    /// How many events match that were not handed out yet.
+    pub(crate) fn lag(&self) -> Result<u64, ReadError> {
+        let Some(picks) = &self.picks else {
+            return self.lag_from(self.position());
+        };
+        let found = u64::from(matches!(self.found, Some(Found::Event(..))));
+        let then = Position {
+            offset: picks.then,
+            ..self.position()
+        };
+        Ok(found + picks.events() + self.lag_from(then)?)
+    }
+
+    /// How many events match from `position` on.
+    pub(crate) fn lag_from(&self, position: Position) -> Result<u64, ReadError> {
+        let shared = self.shared();
+        loop {
+            let generation = shared.marks.generation();
+            let from = match shared.judge(&position) {
+                Verdict::Diverged(gap) => gap.from,
+                Verdict::Valid | Verdict::Reset => position.offset,
+            };
+            let limit = shared.marks.limit(self.level);
+            let counted = Scanner::new(from).count(shared, limit, &self.filters, u64::MAX);
+            if generation == shared.marks.generation() {
+                return counted
+                    .map_err(|error| ReadError::from_io(shared.dir.path(), "read", error));
+            }
         }
     }
 
@@ -165,6 +217,9 @@ impl Reading {
                 // After a failed sync, reading ends at the durable mark.
                 Some(Found::Event(_, spot)) if spot.offset >= limit => {
                     self.scanner.seek(spot.offset);
+                    if let Some(picks) = &mut self.picks {
+                        picks.put_back(spot.offset);
+                    }
                 }
                 Some(found) => return Some(found),
                 None => {}
@@ -175,15 +230,24 @@ impl Reading {
                 Err(error) => return Some(Found::Failed(error)),
             }
             let begun = self.scanner.next();
-            let filters = &self.filters;
-            let wants = |record: &RecordRef<'_>| {
-                filters.matches_bytes(record.topic_bytes(), record.not_to_bytes())
+            let scanned = match self.picks.as_mut() {
+                Some(picks) => match picks.next(&mut self.scanner, &shared, limit) {
+                    Some(scanned) => scanned,
+                    None => {
+                        self.scanner.seek(picks.then);
+                        self.picks = None;
+                        continue;
+                    }
+                },
+                None => self.scanner.advance_to(&shared, limit, &self.filters),
             };
-            let scanned = self.scanner.advance(&shared, limit, wants);
             if shared.marks.generation() != self.generation {
                 // The scan may have run from the old log into the new one: once more.
                 self.scanner.seek(begun);
                 continue;
+            }
+            if let Some(picks) = &mut self.picks {
+                picks.passed(&scanned);
             }
             return match scanned {
                 Ok(Scan::Event(segment, spot)) => Some(Found::Event(segment, spot)),
@@ -206,7 +270,10 @@ impl Reading {
         let here = Position {
             log: shared.log_id(),
             epoch: self.epoch,
-            offset: self.scanner.next(),
+            offset: self
+                .picks
+                .as_ref()
+                .map_or(self.scanner.next(), |picks| picks.then),
         };
         self.generation = generation;
         self.sign_out();
@@ -219,6 +286,9 @@ impl Reading {
             }
             Verdict::Diverged(gap) => {
                 self.scanner.seek(gap.from);
+                if let Some(picks) = &mut self.picks {
+                    picks.cut(gap.from);
+                }
                 Ok(Some(gap))
             }
             Verdict::Reset => Err(ReadError::Reset),
@@ -316,30 +386,6 @@ impl Reading {
                 Some(deadline) => parker.park_deadline(deadline),
             }
         }
-    }
-}
-
-/// The offset of a start, and the gap that lies before it.
-pub(crate) fn start_at(
-    shared: &Shared,
-    start: Start,
-    level: ReadLevel,
-) -> Result<(u64, Option<Gap>), ReadError> {
-    match start {
-        Start::Earliest => Ok((shared.marks.first(), None)),
-        Start::Latest => Ok((shared.marks.limit(level), None)),
-        Start::Offset(asked) => {
-            let next = shared.marks.known_end();
-            if asked > next {
-                return Err(ReadError::Offset { asked, next });
-            }
-            Ok((asked, None))
-        }
-        Start::Position(position) => match shared.judge(&position) {
-            Verdict::Valid => Ok((position.offset, None)),
-            Verdict::Diverged(gap) => Ok((gap.from, Some(gap))),
-            Verdict::Reset => Err(ReadError::Reset),
-        },
     }
 }
 

@@ -2,10 +2,11 @@
 //! not come.
 
 use super::event::Spot;
+use super::jumping::Jumping;
 use crate::format::RecordRef;
 use crate::segment::{Frame, Place, Segment, Step};
 use crate::store::{Located, Shared};
-use crate::types::{Gap, GapReason};
+use crate::types::{FilterSet, Gap, GapReason};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,6 +22,9 @@ pub(crate) enum Scan {
     Done,
 }
 
+/// A walk over more events is long enough to look for a nearer place in the segment's index.
+const FAR: u64 = 1_024;
+
 /// A frame whose events are handed out one by one.
 #[derive(Clone, Debug)]
 struct Open {
@@ -32,19 +36,35 @@ struct Open {
 }
 
 #[derive(Debug)]
-struct Standing {
-    segment: Arc<Segment>,
-    place: Place,
+pub(super) struct Standing {
+    pub(super) segment: Arc<Segment>,
+    pub(super) place: Place,
     /// Where the segment ends, as far as was known when it was found.
-    below: u64,
+    pub(super) below: u64,
     open: Option<Open>,
+    /// Whether it goes from match to match here.
+    pub(super) jumping: Jumping,
+}
+
+impl Standing {
+    fn new(segment: Arc<Segment>, place: Place, below: u64) -> Self {
+        Self {
+            segment,
+            place,
+            below,
+            open: None,
+            jumping: Jumping::default(),
+        }
+    }
 }
 
 /// Reads forward from an offset. Takes no lock per event.
 #[derive(Debug)]
 pub(crate) struct Scanner {
-    next: u64,
-    standing: Option<Standing>,
+    pub(super) next: u64,
+    pub(super) standing: Option<Standing>,
+    /// How many frames it has looked into.
+    pub(super) touched: u64,
 }
 
 impl Scanner {
@@ -52,6 +72,7 @@ impl Scanner {
         Self {
             next,
             standing: None,
+            touched: 0,
         }
     }
 
@@ -61,7 +82,8 @@ impl Scanner {
     }
 
     pub(crate) fn seek(&mut self, offset: u64) {
-        *self = Self::new(offset);
+        self.next = offset;
+        self.standing = None;
     }
 
     /// Goes on to the next event below `limit` that is wanted. Everything below `limit` is
@@ -70,6 +92,52 @@ impl Scanner {
         &mut self,
         shared: &Shared,
         limit: u64,
+        wants: impl FnMut(&RecordRef<'_>) -> bool,
+    ) -> io::Result<Scan> {
+        self.advance_by(shared, limit, None, None, wants)
+    }
+
+    /// Goes on to the next event below `limit` that matches, over what does not match without
+    /// walking it where the topic index says how.
+    pub(crate) fn advance_to(
+        &mut self,
+        shared: &Shared,
+        limit: u64,
+        filters: &FilterSet,
+    ) -> io::Result<Scan> {
+        let wants = |record: &RecordRef<'_>| matches(filters, record);
+        self.advance_by(shared, limit, Some(filters), None, wants)
+    }
+
+    /// Counts the events below `limit` that match, and passes them, but not more than `most`.
+    /// Damaged ones are counted where the index knows that they match; otherwise nobody knows.
+    pub(crate) fn count(
+        &mut self,
+        shared: &Shared,
+        limit: u64,
+        filters: &FilterSet,
+        most: u64,
+    ) -> io::Result<u64> {
+        let mut left = most;
+        let wants = |record: &RecordRef<'_>| matches(filters, record);
+        while left > 0 {
+            match self.advance_by(shared, limit, Some(filters), Some(&mut left), wants)? {
+                Scan::Event(..) => left -= 1,
+                Scan::Gap(_) => {}
+                Scan::Done => break,
+            }
+        }
+        Ok(most - left)
+    }
+
+    /// With `filters`, which `wants` must be the meaning of, it may jump; with `left` it takes
+    /// matches off it there instead of looking at them, where it can, and is done at 0.
+    fn advance_by(
+        &mut self,
+        shared: &Shared,
+        limit: u64,
+        filters: Option<&FilterSet>,
+        mut left: Option<&mut u64>,
         mut wants: impl FnMut(&RecordRef<'_>) -> bool,
     ) -> io::Result<Scan> {
         loop {
@@ -88,6 +156,15 @@ impl Scanner {
             }
             if let Some(found) = self.event_of_frame(limit, &mut wants) {
                 return Ok(found);
+            }
+            if let Some(filters) = filters {
+                let left = left.as_deref_mut();
+                if let Some(found) = self.jump(shared, limit, filters, left, &mut wants) {
+                    return Ok(found);
+                }
+                if self.next >= limit {
+                    continue;
+                }
             }
             if let Some(gap) = self.enter_frame(shared, limit)? {
                 return Ok(Scan::Gap(gap));
@@ -142,6 +219,7 @@ impl Scanner {
         };
         match standing.segment.step(&mut standing.place) {
             Step::Frame(frame) => {
+                self.touched += 1;
                 self.open(&frame);
                 Ok(None)
             }
@@ -166,13 +244,13 @@ impl Scanner {
     fn stand(&mut self, shared: &Shared) -> io::Result<Option<Gap>> {
         match shared.locate(self.next)? {
             Located::Segment { segment, below } => {
-                let place = segment.place_below(self.next);
-                self.standing = Some(Standing {
-                    segment,
-                    place,
-                    below,
-                    open: None,
-                });
+                let mut place = segment.place_below(self.next);
+                if place.offset + FAR < self.next {
+                    // The places that its index has noted are taken over once.
+                    let _ = shared.index_at_hand(&segment);
+                    place = segment.place_below(self.next);
+                }
+                self.standing = Some(Standing::new(segment, place, below));
                 Ok(None)
             }
             Located::Damaged { to } => Ok(self.skip_to(to, GapReason::Corrupt)),
@@ -228,12 +306,7 @@ impl Scanner {
         }
         let to = segment.base();
         let place = segment.place_below(reached);
-        self.standing = Some(Standing {
-            segment,
-            place,
-            below,
-            open: None,
-        });
+        self.standing = Some(Standing::new(segment, place, below));
         Ok(if to > reached { self.told(to) } else { None })
     }
 
@@ -253,4 +326,10 @@ impl Scanner {
             reason: GapReason::Corrupt,
         })
     }
+}
+
+/// Whether the event is for a consumer with these filters.
+#[inline]
+pub(super) fn matches(filters: &FilterSet, record: &RecordRef<'_>) -> bool {
+    filters.matches_bytes(record.topic_bytes(), record.not_to_bytes())
 }

@@ -15,6 +15,8 @@ pub(crate) struct Listing {
     /// Bases of the segments, ascending.
     pub(crate) bases: Vec<u64>,
     pub(crate) spares: Vec<String>,
+    /// Bases in the names of topic indexes.
+    pub(crate) indexes: Vec<u64>,
     /// Files on their way to a rename.
     pub(crate) temporary: Vec<String>,
     pub(crate) meta: bool,
@@ -40,6 +42,10 @@ impl Listing {
             self.meta = true;
         } else if let Some(base) = segment::parse_name(name).filter(|_| file) {
             self.bases.push(base);
+        } else if let Some(base) = segment::parse_index_name(name).filter(|_| file) {
+            self.indexes.push(base);
+        } else if segment::is_index_temporary(name) {
+            self.temporary.push(name.into());
         } else if segment::parse_spare_name(name) && file {
             self.spares.push(name.into());
         } else if (name.starts_with("wakelog.") || name.starts_with("cursors"))

@@ -57,6 +57,12 @@ impl Recovery<'_> {
         let listing = Listing::read(&**self.dir).map_err(self.io("list"))?;
         let mut look = Mapped(&**self.dir);
         let mut ending = Finder::new(&mut look, log, &listing).find(&listing.spares, mark)?;
+        let orphan = |base: &&u64| !ending.bases.contains(base);
+        let orphans: Vec<_> = listing.indexes.iter().filter(orphan).collect();
+        let orphans = orphans
+            .into_iter()
+            .map(|base| segment::index_name_of(*base));
+        ending.unlink.extend(orphans);
         self.settle_files(&mut ending).map_err(self.io("clean"))?;
         let clean = mark.is_some_and(|mark| mark.closed && mark.offset == ending.end);
         if !clean {

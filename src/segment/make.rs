@@ -41,6 +41,21 @@ pub(crate) fn parse_name(name: &str) -> Option<u64> {
     plain.then(|| digits.parse().ok())?
 }
 
+/// The base in the name of an index.
+pub(crate) fn parse_index_name(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".index")?;
+    parse_name(&format!("{digits}.log"))
+}
+
+/// What the name of a file ends with that is on its way to a rename.
+pub(crate) const TEMPORARY: &str = ".new";
+
+/// Whether this is the name of an index on its way to a rename.
+pub(crate) fn is_index_temporary(name: &str) -> bool {
+    let name = name.strip_suffix(TEMPORARY);
+    name.is_some_and(|name| parse_index_name(name).is_some())
+}
+
 /// Whether this is the name of a spare.
 pub(crate) fn parse_spare_name(name: &str) -> bool {
     name.strip_prefix("spare-")

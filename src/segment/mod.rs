@@ -7,7 +7,8 @@ mod walk;
 mod writer;
 
 pub(crate) use make::{
-    Spare, activate, index_name_of, make, name_of, parse_name, parse_spare_name, read_header,
+    Spare, TEMPORARY, activate, index_name_of, is_index_temporary, make, name_of, parse_index_name,
+    parse_name, parse_spare_name, read_header,
 };
 pub(crate) use place::{Keys, Place};
 pub(crate) use scan::{Scanned, Tail, scan};
@@ -28,6 +29,8 @@ pub(crate) struct Segment {
     base: u64,
     previous: Option<(u64, u32)>,
     epoch: Epoch,
+    /// No event here has an earlier time.
+    began: u64,
     keys: Keys,
     region: Region,
     /// Frames below this frame position have verified in this process: their checksums are not
@@ -50,6 +53,7 @@ impl Segment {
             base: activation.base,
             previous: activation.previous,
             epoch: activation.epoch,
+            began: activation.time,
             keys: Keys {
                 log: header.making.log,
                 salt: header.making.salt,
@@ -70,6 +74,11 @@ impl Segment {
     /// Base of the segment before, and where its valid bytes end.
     pub(crate) fn previous(&self) -> Option<(u64, u32)> {
         self.previous
+    }
+
+    /// No event here has an earlier time, in UTC microseconds.
+    pub(crate) fn began(&self) -> u64 {
+        self.began
     }
 
     pub(crate) fn region(&self) -> &Region {

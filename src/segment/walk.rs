@@ -99,6 +99,29 @@ impl Segment {
         self.remember(place);
     }
 
+    /// The frame with events at `place`, if it verifies there. The offset of `place` is not looked
+    /// at. What an index says is verified each time: it may be wrong about where a frame begins.
+    pub(crate) fn frame_to(&self, place: &Place) -> Option<Frame> {
+        let rest = self.region().bytes(place.at..self.region().end())?;
+        let head = format::decode_head(rest)?;
+        let events = matches!(head.kind, FrameKind::Event | FrameKind::Batch);
+        let bytes = rest.get(..head.bytes()).filter(|_| events)?;
+        let at = place.at;
+        format::verify(bytes, &head, place.context).then_some(Frame { at, head })
+    }
+
+    /// Takes places that an index has noted, unless walks have left some already. Frames behind a
+    /// place are verified like any other.
+    pub(crate) fn learn(&self, noted: impl FnOnce() -> Vec<Place>) {
+        let mut places = self.places.lock();
+        if places.is_empty() {
+            *places = noted();
+            places.retain(|place| place.offset > self.base());
+            let last = places.last().map_or(0, |place| place.at);
+            self.last_place.fetch_max(last, Ordering::Relaxed);
+        }
+    }
+
     fn remember(&self, place: &Place) {
         if place.at < self.last_place.load(Ordering::Relaxed) + PLACE_EVERY {
             return;

@@ -12,6 +12,7 @@ mod durable;
 mod ending;
 mod fence;
 mod following;
+mod indexer;
 mod keeper;
 mod marks;
 mod mend;
@@ -37,6 +38,7 @@ use crate::dir::{Directory, Lock};
 use crate::error::{AckError, IoFailure};
 use crate::format::Meta;
 use crate::history::{History, Verdict};
+use crate::index::Indexes;
 use crate::options::Options;
 use crate::recovery::{Follower, Recovered, RecoveryReport};
 use crate::types::{Epoch, LogId, Position};
@@ -49,6 +51,7 @@ use retain::{Trimmed, Trimming};
 use roll::SpareSlot;
 use rounds::{Progress, Rounds};
 use stats::{Counted, Synced};
+use std::collections::VecDeque;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use table::Table;
@@ -87,6 +90,9 @@ pub(crate) struct Shared {
     /// The last sync that failed.
     failure: Mutex<Option<IoFailure>>,
     follower: Mutex<Option<Follower>>,
+    indexes: Indexes,
+    /// Bases of sealed segments whose index is to be written.
+    to_index: Mutex<VecDeque<u64>>,
     signals: Signals,
     /// How many of the log's threads have not ended.
     running: AtomicUsize,
@@ -109,6 +115,7 @@ struct Signals {
     sync: OnceLock<Unparker>,
     keeper: OnceLock<Unparker>,
     armer: OnceLock<Unparker>,
+    indexer: OnceLock<Unparker>,
     dispatcher: OnceLock<Unparker>,
     caretaker: OnceLock<Unparker>,
 }
@@ -164,6 +171,8 @@ impl Shared {
             report: Mutex::new(report),
             failure: Mutex::new(None),
             follower: Mutex::new(None),
+            indexes: Indexes::default(),
+            to_index: Mutex::new(VecDeque::new()),
             signals: Signals::default(),
             running: AtomicUsize::new(0),
             lock: Mutex::new(lock),
@@ -259,5 +268,6 @@ impl Shared {
         unpark(&self.signals.keeper);
         unpark(&self.signals.armer);
         unpark(&self.signals.caretaker);
+        unpark(&self.signals.indexer);
     }
 }

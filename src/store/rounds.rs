@@ -181,6 +181,7 @@ impl Shared {
         progress.sync_mark(None)?;
         self.table.lock().push(Arc::clone(&rolled.successor));
         self.append.lock().rolled = None;
+        self.ask_for_index(rolled.sealed.base());
         self.room.notify_all();
         unpark(&self.signals.caretaker);
         Ok(())

@@ -290,6 +290,18 @@ impl Shared {
         }
     }
 
+    /// Bases of the segments that are entered, oldest first.
+    pub(crate) fn bases(&self) -> Vec<u64> {
+        self.table.lock().bases.clone()
+    }
+
+    /// Base of the segment that holds `offset`, as far as it is entered.
+    pub(crate) fn base_of(&self, offset: u64) -> u64 {
+        let table = self.table.lock();
+        let after = table.bases.partition_point(|base| *base <= offset);
+        after.checked_sub(1).map_or(0, |index| table.bases[index])
+    }
+
     /// How many segments there are.
     pub(crate) fn segments(&self) -> usize {
         self.table.lock().bases().len()

@@ -53,6 +53,11 @@ impl Store {
                     |shared, parker| shared.caretaker_loop(parker),
                 ),
                 (
+                    "wakelog-index",
+                    |shared| &shared.signals.indexer,
+                    |shared, parker| shared.index_loop(parker),
+                ),
+                (
                     "wakelog-dispatch",
                     |shared| &shared.signals.dispatcher,
                     dispatcher,

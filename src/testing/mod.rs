@@ -3,6 +3,7 @@
 mod basics;
 mod corruption;
 mod following;
+mod indexed;
 mod interrupted;
 mod listeners;
 mod model;
@@ -11,3 +12,4 @@ mod retention;
 mod rolls;
 mod sample;
 mod snapshots;
+mod starts;

@@ -98,6 +98,14 @@ impl FilterSet {
         self.parts.literals.is_empty() && self.parts.patterns.is_empty()
     }
 
+    /// Whether no event is kept from the consumer by whom it is *not to*.
+    pub(crate) fn has_no_identity(&self) -> bool {
+        match &self.parts.identities {
+            None => self.parts.literals.is_empty(),
+            Some(identities) => identities.is_empty(),
+        }
+    }
+
     /// Whether an event with this audience is for the consumer.
     pub fn matches<'t, 'n>(
         &self,
@@ -115,6 +123,11 @@ impl FilterSet {
         not_to: impl Iterator<Item = &'n [u8]>,
     ) -> bool {
         self.wants(to) && !self.is_excluded(not_to)
+    }
+
+    /// Whether any filter matches the topic.
+    pub(crate) fn wants_topic(&self, topic: &str) -> bool {
+        self.wants(std::iter::once(topic.as_bytes()))
     }
 
     #[inline]

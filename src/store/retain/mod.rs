@@ -219,6 +219,7 @@ impl Shared {
     pub(crate) fn forget_below(&self, first: u64) -> Vec<Arc<Segment>> {
         let gone = self.table.lock().drop_below(first);
         self.marks.set_first(first);
+        self.indexes.forget_below(first);
         let mut unmapped = Vec::new();
         for left in gone {
             // One that only the table has kept is not held by anybody.

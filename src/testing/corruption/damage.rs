@@ -3,7 +3,7 @@
 use super::truth::{Ended, SLOTS, Truth, is_segment};
 use crate::dir::{Directory, MemoryDir};
 use crate::format::HEADER_BYTES;
-use crate::segment::name_of;
+use crate::segment::{index_name_of, name_of};
 
 const SECTOR: usize = 512;
 
@@ -45,7 +45,10 @@ impl Damage {
     pub(super) fn every_bit(truth: &Truth) -> Vec<Self> {
         let mut all = Vec::new();
         let bases = truth.bases();
-        let sealed = |file: &String| bases.iter().rev().skip(1).any(|b| *file == name_of(*b));
+        let sealed = |file: &String| {
+            let mut sealed = bases.iter().rev().skip(1);
+            sealed.any(|b| [name_of(*b), index_name_of(*b)].contains(file))
+        };
         for (file, bytes) in &truth.files {
             let with_cursors = file.starts_with("cursors") || file == "wakelog.meta";
             let twice = truth.ended == Ended::Killed && sealed(file);

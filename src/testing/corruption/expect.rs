@@ -3,11 +3,12 @@
 use super::damage::Damage;
 use super::truth::{CursorTruth, DEFINITIONS, SLOTS, Truth, is_segment, options};
 use super::verify;
-use crate::format::{FrameBuffer, HEADER_BYTES, Limits};
+use crate::format::{FrameBuffer, HEADER_BYTES, Limits, RecordRef};
 use crate::history::Verdict;
 use crate::reader::{Scan, Scanner};
 use crate::segment;
 use crate::store::{Shared, Wait};
+use crate::types::FilterSet;
 use crate::{AppendError, Gap, GapReason, NewEvent, OpenError, recovery};
 use std::ops::Range;
 use std::sync::Arc;
@@ -70,6 +71,9 @@ fn append(shared: &Shared) -> Result<bool, String> {
     }
 }
 
+/// Filters that are asked of the topic index.
+const FILTERS: [&[&str]; 3] = [&["a.b"], &["b", "$sys.x"], &["*.c"]];
+
 /// What must come.
 pub(super) struct Expected {
     /// The end of what is left of the log.
@@ -84,6 +88,8 @@ pub(super) struct Expected {
     /// A cursor file is damaged: cursors may be, but say so. Whole slots may be gone.
     cursors: Option<Harm>,
     events: bool,
+    /// Filters to read under, by their number.
+    filters: Range<usize>,
 }
 
 /// What of the cursors may be gone.
@@ -103,6 +109,7 @@ impl Expected {
             refusable: false,
             cursors: None,
             events: true,
+            filters: 0..FILTERS.len(),
         };
         let Some((file, bytes)) = changed else {
             return expected;
@@ -119,6 +126,12 @@ impl Expected {
             expected.trimmed =
                 bytes.is_none() && truth.bases().first() == segment::parse_name(file).as_ref();
             expected.in_segment(truth, segment::parse_name(file).unwrap(), bytes.as_deref());
+            // One of them will do: there are many damages to each frame.
+            let one = bytes.as_ref().map_or(0, Vec::len) + expected.lost.len();
+            let one = (one + usize::try_from(expected.end).unwrap()) % FILTERS.len();
+            expected.filters = one..one + 1;
+        } else if segment::parse_index_name(file).is_none() {
+            expected.filters = 0..0;
         }
         if file == SLOTS || file == DEFINITIONS {
             let bits = bytes.as_ref().filter(|bytes| bytes.len() == original.len());
@@ -173,6 +186,7 @@ impl Expected {
         ensure!(shared.log_id() == truth.log, "another log");
         if self.events || all {
             self.events(truth, shared)?;
+            self.filtered(truth, shared)?;
             self.positions(truth, shared)?;
         }
         truth
@@ -217,6 +231,47 @@ impl Expected {
             "the gaps are {lost:?}, but lost are {:?}",
             self.lost
         );
+        Ok(())
+    }
+
+    /// Under a filter, every match comes or is told, whether the index knows of it or not.
+    fn filtered(&self, truth: &Truth, shared: &Shared) -> Checked {
+        for filter in &FILTERS[self.filters.clone()] {
+            let filters = FilterSet::new(filter.iter(), Some(&[])).unwrap();
+            let mut scanner = Scanner::new(0);
+            let mut next = 0;
+            let wanted = |offset: u64| {
+                let event = truth.events.get(usize::try_from(offset).unwrap());
+                let record = event.and_then(|event| RecordRef::parse(&event.record));
+                record.is_some_and(|(record, _)| filters.matches(record.topics(), record.not_to()))
+            };
+            loop {
+                let limit = shared.marks.next();
+                let (at, to) = match scanner.advance_to(shared, limit, &filters) {
+                    Err(error) => return Err(format!("{filter:?} at {next}: {error}")),
+                    Ok(Scan::Done) => break,
+                    Ok(Scan::Event(_, spot)) => {
+                        let lost = self.lost.contains(&spot.offset);
+                        ensure!(wanted(spot.offset) && !lost, "{filter:?}: {spot:?}");
+                        (spot.offset, spot.offset + 1)
+                    }
+                    Ok(Scan::Gap(gap)) => {
+                        let told = gap.from..gap.to;
+                        let here = |offset: u64| wanted(offset) && !self.lost.contains(&offset);
+                        ensure!(!told.into_iter().any(here), "{filter:?}: {gap:?}");
+                        (gap.from, gap.to)
+                    }
+                };
+                let passed = (next..at).find(|offset| wanted(*offset));
+                ensure!(
+                    at >= next && passed.is_none(),
+                    "{filter:?}: {passed:?} did not come"
+                );
+                next = to;
+            }
+            let passed = (next..self.end).find(|offset| wanted(*offset));
+            ensure!(passed.is_none(), "{filter:?}: {passed:?} did not come");
+        }
         Ok(())
     }
 

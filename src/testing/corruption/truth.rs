@@ -76,6 +76,7 @@ pub(super) fn options() -> Options {
     Options::new()
         .segment_bytes(16 << 10)
         .sync(SyncPolicy::Manual)
+        .index_everything()
 }
 
 pub(super) fn is_segment(name: &str) -> bool {

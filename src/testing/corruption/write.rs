@@ -49,6 +49,7 @@ impl Writing {
         let mut moving = writing.cursor(&log, "moving", 40);
         log.sync().unwrap();
         let id = log.id();
+        writing.wait_for_indexes(&log);
         let image = if ended == Ended::Closed {
             writing.end(&log);
             drop(moving);
@@ -62,6 +63,7 @@ impl Writing {
             }
             writing.ack(&mut moving, 30);
             writing.end(&log);
+            writing.wait_for_indexes(&log);
             log.abandon(|| writing.dir.image())
         };
         let Self {
@@ -133,6 +135,27 @@ impl Writing {
             .unwrap()
             .iter()
             .any(|entry| entry.name.starts_with("spare-"))
+    }
+
+    /// Each sealed segment has its index on disk.
+    fn wait_for_indexes(&self, log: &Log) {
+        let indexes = || {
+            let names = self.dir.list().unwrap();
+            let indexes = names.iter().filter(|entry| entry.name.ends_with(".index"));
+            indexes.count()
+        };
+        // One that was lost with the power is built when somebody reads.
+        let mut reader = log
+            .reader()
+            .topics(["b"])
+            .start(Start::Earliest)
+            .open()
+            .unwrap();
+        while reader.next().unwrap().is_some() {}
+        while indexes() + 1 < log.segments() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        self.dir.sync().unwrap();
     }
 
     fn next(&self) -> u64 {

@@ -27,7 +27,7 @@ impl World {
     }
 
     /// The process dies; what it did later reaches nothing. Returns the durable end at its death.
-    fn die(&mut self) -> u64 {
+    pub(super) fn die(&mut self) -> u64 {
         let (durable, memory) = match &self.place {
             Place::Memory(dir) => {
                 let look = || (self.log().durable_offset(), Some(dir.image()));
@@ -73,7 +73,7 @@ impl World {
     }
 
     /// The log begins a new epoch at `end`.
-    fn recovered(&mut self, end: u64) {
+    pub(super) fn recovered(&mut self, end: u64) {
         assert_eq!(self.log().next_offset(), end);
         assert_eq!(self.log().durable_offset(), end);
         assert_eq!(self.log().id(), self.oracle.log);

@@ -39,7 +39,7 @@ impl Handle {
 
 impl World {
     pub(super) fn open_cursor(&mut self, number: usize, from: From) {
-        let (start, expected) = self.start(from);
+        let (start, expected) = self.start(from, number);
         let known = self.oracle.cursors.get(&number).cloned();
         let opened = open(self.log(), number, start);
         let (cursor, next) = match (known, expected) {
@@ -54,6 +54,7 @@ impl World {
         self.expect_opened(number, &cursor, next);
         if let Some(mut older) = self.handles.insert(number, Handle::new(cursor, next)) {
             assert!(matches!(older.cursor.next(), Err(ReadError::Fenced)));
+            assert!(matches!(older.cursor.lag(), Err(ReadError::Fenced)));
             let here = older.cursor.position();
             assert!(matches!(older.cursor.ack_to(here), Err(AckError::Fenced)));
         }
@@ -75,7 +76,9 @@ impl World {
         }
     }
 
-    fn check_cursor(&self, number: usize) {
+    fn check_cursor(&mut self, number: usize) {
+        let lag = self.handles.get_mut(&number).unwrap().cursor.lag().unwrap();
+        self.check_lag(number, self.oracle.cursors[&number].acked, lag);
         let handle = &self.handles[&number];
         assert_eq!(
             handle.cursor.acked(),
@@ -253,7 +256,7 @@ impl World {
     }
 
     pub(super) fn seek_cursor(&mut self, number: usize, from: From) {
-        let (start, expected) = self.start(from);
+        let (start, expected) = self.start(from, number);
         self.with(number, |world, handle| {
             let sought = handle.cursor.seek(start);
             let Some((next, gap)) = expected else {

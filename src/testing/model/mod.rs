@@ -3,6 +3,7 @@
 
 mod crash;
 mod cursors;
+mod indexes;
 mod ops;
 mod oracle;
 mod reading;

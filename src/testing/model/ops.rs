@@ -32,6 +32,21 @@ pub(super) enum From {
     /// So far beyond the end.
     Beyond(u8),
     Kept(usize),
+    /// By the time of the event at this part of the log, and so much later.
+    Time(u8, bool),
+    Last(u64),
+}
+
+/// What happens to an index file while nobody has the log open.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum IndexHarm {
+    Flip(usize),
+    Cut(usize),
+    Gone,
+    /// Another index has its name.
+    Another(usize),
+    /// It is as it was once.
+    Older,
 }
 
 /// How events are taken.
@@ -64,6 +79,19 @@ pub(super) enum Operation {
         from: From,
         durable: bool,
         pages: Option<(usize, usize)>,
+    },
+    /// Reads the last event of each topic.
+    LastPerTopic {
+        filter: usize,
+        page: bool,
+    },
+    Topics {
+        filter: usize,
+    },
+    /// The process dies, and an index file is harmed before the log is opened again.
+    HarmIndex {
+        which: usize,
+        harm: IndexHarm,
     },
     /// Keeps the position so far before the end.
     Keep {
@@ -156,6 +184,8 @@ fn from() -> impl Strategy<Value = From> {
         3 => any::<u8>().prop_map(From::Part),
         1 => (1..9_u8).prop_map(From::Beyond),
         3 => (0..KEPT).prop_map(From::Kept),
+        1 => (any::<u8>(), any::<bool>()).prop_map(|(part, later)| From::Time(part, later)),
+        2 => (0..30_u64).prop_map(From::Last),
     ]
 }
 
@@ -181,6 +211,16 @@ fn then() -> impl Strategy<Value = Then> {
     ]
 }
 
+fn index_harm() -> impl Strategy<Value = IndexHarm> {
+    prop_oneof![
+        any::<usize>().prop_map(IndexHarm::Flip),
+        any::<usize>().prop_map(IndexHarm::Cut),
+        Just(IndexHarm::Gone),
+        any::<usize>().prop_map(IndexHarm::Another),
+        Just(IndexHarm::Older),
+    ]
+}
+
 fn operation() -> impl Strategy<Value = Operation> {
     let filter = || 0..FILTERS.len();
     let cursor = || 0..CURSORS;
@@ -196,6 +236,9 @@ fn operation() -> impl Strategy<Value = Operation> {
         3 => (filter(), from(), any::<bool>(), pages).prop_map(|(filter, from, durable, pages)| {
             Operation::Read { filter, from, durable, pages }
         }),
+        1 => (filter(), any::<bool>())
+            .prop_map(|(filter, page)| Operation::LastPerTopic { filter, page }),
+        1 => filter().prop_map(|filter| Operation::Topics { filter }),
         3 => (0..KEPT, 0..20_u8).prop_map(|(place, back)| Operation::Keep { place, back }),
         1 => (filter(), from()).prop_map(|(filter, from)| Operation::Follow { filter, from }),
         2 => (1..20_usize).prop_map(Operation::ReadOn),
@@ -215,6 +258,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         4 => seed().prop_map(Operation::PowerLoss),
         2 => (1..12_u64, vec(small(), 0..6), then())
             .prop_map(|(kth, appends, then)| Operation::FailSync { kth, appends, then }),
+        2 => (any::<usize>(), index_harm())
+            .prop_map(|(which, harm)| Operation::HarmIndex { which, harm }),
         1 => (any::<bool>(), vec(sample(), 1..9))
             .prop_map(|(by_room, appends)| Operation::FullDisk { by_room, appends }),
     ];

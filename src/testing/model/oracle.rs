@@ -122,6 +122,10 @@ impl Oracle {
 pub(super) struct Wish<'a>(pub(super) &'a [&'a str], pub(super) Option<&'a [&'a str]>);
 
 impl Wish<'_> {
+    pub(super) fn wants_topic(self, topic: &str) -> bool {
+        self.0.iter().any(|filter| matches(filter, topic))
+    }
+
     fn wants(self, event: &Sample) -> bool {
         let literals: Vec<&str> = self
             .0

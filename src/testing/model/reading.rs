@@ -17,7 +17,11 @@ pub(super) struct Follower {
 impl World {
     /// The start, the offset where reading begins, and the gap that is told first; `None` if the
     /// start is refused.
-    pub(super) fn start(&self, from: From) -> (Start, Option<(u64, Option<Gap>)>) {
+    pub(super) fn start(
+        &mut self,
+        from: From,
+        filter: usize,
+    ) -> (Start, Option<(u64, Option<Gap>)>) {
         let end = self.oracle.end();
         match from {
             From::Earliest => (Start::Earliest, Some((0, None))),
@@ -27,6 +31,20 @@ impl World {
                 (Start::Offset(offset), Some((offset, None)))
             }
             From::Beyond(more) => (Start::Offset(end + u64::from(more)), None),
+            From::Time(part, later) => {
+                let (time, first) = self.time_of(part, later);
+                (Start::Time(time), Some((first, None)))
+            }
+            From::Last(count) => {
+                let (filters, identities) = FILTERS[filter];
+                let all = self.oracle.matching(Wish(filters, identities), 0, end);
+                let first = match usize::try_from(count).unwrap() {
+                    0 => end,
+                    count if count > all.len() => 0,
+                    count => all[all.len() - count],
+                };
+                (Start::Last(count), Some((first, None)))
+            }
             From::Kept(kept) => {
                 let Some(kept) = self.kept[kept] else {
                     return (Start::Earliest, Some((0, None)));
@@ -53,7 +71,12 @@ impl World {
         meaning
     }
 
-    fn reader(&self, filter: usize, start: Start, level: ReadLevel) -> Result<Reader, ReadError> {
+    pub(super) fn reader(
+        &self,
+        filter: usize,
+        start: Start,
+        level: ReadLevel,
+    ) -> Result<Reader, ReadError> {
         let (filters, identities) = FILTERS[filter];
         let mut builder = self.log().reader().topics(filters.iter().copied());
         if let Some(identities) = identities {
@@ -69,13 +92,15 @@ impl World {
         durable: bool,
         pages: Option<(usize, usize)>,
     ) {
+        // Where these lead to depends on a mark that may move at any time.
+        let durable = durable && !matches!(from, From::Time(..) | From::Last(_));
         let level = if durable {
             ReadLevel::Durable
         } else {
             ReadLevel::Visible
         };
         let before = self.log().durable_offset();
-        let (start, expected) = self.start(from);
+        let (start, expected) = self.start(from, filter);
         let opened = self.reader(filter, start, level);
         let Some((mut first, gap)) = expected else {
             assert!(
@@ -93,6 +118,9 @@ impl World {
         if durable && matches!(from, From::Latest) {
             first = reader.position().offset;
             assert!(may_be_end(first));
+        }
+        if !durable {
+            self.check_lag(filter, first, reader.lag().unwrap());
         }
         let got = drain(&mut reader, pages);
         let reached = reader.position().offset;
@@ -127,7 +155,7 @@ impl World {
     }
 
     pub(super) fn follow(&mut self, filter: usize, from: From) {
-        let (start, expected) = self.start(from);
+        let (start, expected) = self.start(from, filter);
         let opened = self.reader(filter, start, ReadLevel::Visible);
         let Some((next, gap)) = expected else {
             return assert!(opened.is_err());
@@ -147,6 +175,11 @@ impl World {
         if let Some(gap) = follower.gap.take() {
             assert!(matches!(follower.reader.next(), Err(ReadError::Gap(told)) if told == gap));
         }
+        self.check_lag(
+            follower.filter,
+            follower.next,
+            follower.reader.lag().unwrap(),
+        );
         let mut got = Vec::new();
         while got.len() < events {
             let Some(event) = follower.reader.next().unwrap() else {
@@ -181,7 +214,7 @@ impl World {
     }
 }
 
-fn drain(reader: &mut Reader, pages: Option<(usize, usize)>) -> Vec<Event> {
+pub(super) fn drain(reader: &mut Reader, pages: Option<(usize, usize)>) -> Vec<Event> {
     let mut all = Vec::new();
     match pages {
         None => all.extend(std::iter::from_fn(|| reader.next().unwrap())),

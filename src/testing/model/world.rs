@@ -37,6 +37,8 @@ pub(super) struct World {
     /// The last events that a cursor has handed out, in this epoch and before.
     pub(super) handed: BTreeMap<usize, Vec<Event>>,
     pub(super) follower: Option<Follower>,
+    /// Indexes as they were once.
+    pub(super) old_indexes: BTreeMap<String, Vec<u8>>,
     /// A definition may have been torn before it was synced.
     pub(super) torn_definition: bool,
     serial: u64,
@@ -46,6 +48,7 @@ pub(super) fn options() -> Options {
     Options::new()
         .segment_bytes(16 << 10)
         .sync(SyncPolicy::Manual)
+        .index_everything()
 }
 
 impl Place {
@@ -75,6 +78,7 @@ impl World {
             handles,
             handed,
             follower: None,
+            old_indexes: BTreeMap::new(),
             torn_definition: false,
             serial: 0,
         }
@@ -99,6 +103,9 @@ impl World {
             } => {
                 self.read(*filter, *from, *durable, *pages);
             }
+            Operation::LastPerTopic { filter, page } => self.last_per_topic(*filter, *page),
+            Operation::Topics { filter } => self.topics(*filter),
+            Operation::HarmIndex { which, harm } => self.harm_index(*which, *harm),
             Operation::Keep { place, back } => self.keep(*place, *back),
             Operation::Follow { filter, from } => self.follow(*filter, *from),
             Operation::ReadOn(events) => self.read_on(*events),

@@ -22,7 +22,7 @@ const LOG: House = House {
         &["types", "host", "error", "options"],
         &["format", "map", "dir", "history", "notify", "waiters"],
         &["segment", "cursor_file", "mark_file"],
-        &["recovery"],
+        &["recovery", "index"],
         &["store", "inspect"],
         &["reader"],
         &["cursor", "dispatch", "follow", "snapshot"],
