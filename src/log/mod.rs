@@ -191,9 +191,9 @@ impl Log {
     }
 
     /// Lets go every segment all of whose events are below `before`, whatever retention says and
-    /// wherever cursors stand; never the one that is being written. Returns the offset of the oldest
-    /// event that is kept: at most `before`, unless more had gone already. Readers and cursors below
-    /// it are told with a gap ([`GapReason::Trimmed`](crate::GapReason::Trimmed)).
+    /// wherever cursors stand; never the one that is being written. Returns the offset of the
+    /// oldest event that is kept: at most `before`, unless more had gone already. Readers and
+    /// cursors below it are told with a gap ([`GapReason::Trimmed`](crate::GapReason::Trimmed)).
     ///
     /// # Errors
     /// As [`Log::retain`].

@@ -32,8 +32,8 @@ impl Shared {
         Ok(true)
     }
 
-    /// The writer has cut the log below what was shown here, or has trimmed all of it: everything is
-    /// taken anew, and readers judge their places again.
+    /// The writer has cut the log below what was shown here, or has trimmed all of it: everything
+    /// is taken anew, and readers judge their places again.
     fn start_again(&self, found: Recovered) {
         let open_segments = self.options.open_segments_value();
         let first = found.bases.first().copied().unwrap_or(0);

@@ -8,6 +8,7 @@ use std::fmt;
 /// come, and reading goes on at `to`. After [`Diverged`](GapReason::Diverged) the numbers are of
 /// the old epoch: what the consumer saw there is not in this log, and reading goes on at `from`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Gap {
     /// The first offset of the range.
     pub from: u64,
@@ -19,6 +20,8 @@ pub struct Gap {
 
 /// Why there is a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum GapReason {
     /// Retention removed the events before the consumer read them.

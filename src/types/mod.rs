@@ -9,6 +9,8 @@ mod gap;
 mod offset;
 mod position;
 mod retention;
+#[cfg(feature = "serde")]
+mod serial;
 mod stats;
 mod topic;
 

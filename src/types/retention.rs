@@ -6,8 +6,8 @@ use std::time::Duration;
 ///
 /// Only whole segments go, the oldest first, and never the one that is being written. Whoever
 /// stands below the first event that is kept is told with a gap
-/// ([`GapReason::Trimmed`](crate::GapReason::Trimmed)). A segment goes as soon as *one* rule lets it
-/// go.
+/// ([`GapReason::Trimmed`](crate::GapReason::Trimmed)). A segment goes as soon as *one* rule lets
+/// it go.
 ///
 /// ```
 /// use std::time::Duration;

@@ -7,6 +7,7 @@ use super::Epoch;
 /// Times are microseconds: points in time since 1970 (UTC), as events have them; spans as they
 /// are.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Stats {
     /// Offset of the oldest event that is kept.

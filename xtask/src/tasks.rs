@@ -73,6 +73,9 @@ fn rust_stages(stages: &mut Stages, full: bool) {
         }
         counted(&mut command)
     });
+    stages.run("serde", || {
+        counted(&mut cargo("test -p wakelog --lib --features serde serial"))
+    });
 }
 
 fn optional(component: &str, required: bool) -> bool {

@@ -119,6 +119,22 @@ fn files_and_functions_are_short_and_plain() {
     report(&faults);
 }
 
+#[test]
+fn the_log_needs_neither_serde_nor_a_runtime() {
+    let tree = std::process::Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--package", "wakelog"])
+        .args(["--edges", "normal", "--prefix", "none"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let tree = String::from_utf8(tree.stdout).unwrap();
+    assert!(tree.contains("parking_lot"), "no tree: {tree}");
+    for unwanted in ["serde", "tokio", "async-std", "smol"] {
+        let found = tree.lines().find(|line| line.starts_with(unwanted));
+        assert_eq!(found, None);
+    }
+}
+
 fn report(faults: &[String]) {
     assert!(
         faults.is_empty(),
