@@ -107,7 +107,8 @@ impl Output {
         }
     }
 
-    fn clear_progress(&mut self) {
+    /// Takes the progress line away, before results are printed.
+    pub(crate) fn end_progress(&mut self) {
         if self.drawn.take().is_some() {
             eprint!("\r\x1b[K");
         }
@@ -115,7 +116,7 @@ impl Output {
 
     /// Tells something that is no result and no error.
     pub(crate) fn note(&mut self, text: &str) {
-        self.clear_progress();
+        self.end_progress();
         if !self.terminal.quiet {
             let dim = paint(self.terminal.error_colour, DIM, text);
             eprintln!("{dim}");
@@ -124,15 +125,20 @@ impl Output {
 
     /// Tells a person who watches something that is no result; no script sees it.
     pub(crate) fn remark(&mut self, text: &str) {
-        self.clear_progress();
+        self.end_progress();
         if self.terminal.progress {
             self.note(text);
         }
     }
 
+    /// Tells what is no error yet; with --quiet too.
+    pub(crate) fn warn(&mut self, text: &str) {
+        self.complain(&format!("warning: {text}"));
+    }
+
     /// Tells an error, or damage.
     pub(crate) fn complain(&mut self, text: &str) {
-        self.clear_progress();
+        self.end_progress();
         let name = paint(self.terminal.error_colour, BAD, "wakelog:");
         eprintln!("{name} {text}");
     }
@@ -145,6 +151,7 @@ pub(crate) fn unless(found: bool) -> Outcome {
 
 pub(crate) const DIM: Style = Style::new().dimmed();
 pub(crate) const BOLD: Style = Style::new().bold();
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const TOPIC: Style = AnsiColor::Cyan.on_default();
 pub(crate) const NAME: Style = AnsiColor::Magenta.on_default();

@@ -1,10 +1,15 @@
 //! The commands, one file each.
 
 mod append;
+mod bench;
 mod cat;
 mod feed;
+mod serve;
+mod snapshot;
 mod stat;
 mod tail;
+mod trim;
+mod verify;
 
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
@@ -15,6 +20,11 @@ pub(crate) enum Command {
     Cat(cat::Args),
     Tail(tail::Args),
     Stat(stat::Args),
+    Verify(verify::Args),
+    Trim(trim::Args),
+    Snapshot(snapshot::Args),
+    Serve(serve::Args),
+    Bench(bench::Args),
 }
 
 pub(crate) fn run(command: Command, output: &mut Output) -> Result<Outcome, Failure> {
@@ -23,5 +33,10 @@ pub(crate) fn run(command: Command, output: &mut Output) -> Result<Outcome, Fail
         Command::Cat(args) => cat::run(&args, output),
         Command::Tail(args) => tail::run(&args, output),
         Command::Stat(args) => stat::run(&args, output),
+        Command::Verify(args) => verify::run(&args, output),
+        Command::Trim(args) => trim::run(&args, output),
+        Command::Snapshot(args) => snapshot::run(&args, output),
+        Command::Serve(args) => serve::run(args, output),
+        Command::Bench(args) => bench::run(&args, output),
     }
 }

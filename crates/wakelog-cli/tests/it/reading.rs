@@ -1,6 +1,6 @@
 //! `cat`, `tail`, `stat`: what they print, and what they refuse.
 
-use crate::kit::{Place, feed, json_lines, until, wakelog};
+use crate::kit::{Place, feed, interrupt_by, json_lines, until, wakelog};
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
@@ -170,7 +170,7 @@ fn tail_shows_the_last_and_follows() {
     }
     drop(input);
     assert!(append.wait().unwrap().success());
-    interrupt(&tail);
+    interrupt_by("-INT", &tail);
     assert!(tail.wait().unwrap().success());
     assert!(out.next().is_none());
 }
@@ -186,19 +186,10 @@ fn ctrl_c_ends_an_append_in_order() {
     until("the first line", || {
         place.run("cat", &["--raw"]).out == b"whole\n"
     });
-    interrupt(&append);
+    interrupt_by("-INT", &append);
     let ended = append.wait_with_output().unwrap();
     assert!(ended.status.success());
     assert_eq!(ended.stdout, b"{\"first\":0,\"last\":0,\"events\":1}\n");
-}
-
-fn interrupt(child: &std::process::Child) {
-    let id = child.id().to_string();
-    let sent = std::process::Command::new("kill")
-        .args(["-INT", &id])
-        .status()
-        .unwrap();
-    assert!(sent.success());
 }
 
 #[test]

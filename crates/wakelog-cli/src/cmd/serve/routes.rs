@@ -1,0 +1,80 @@
+//! What the server answers.
+
+use super::origin::Origins;
+use axum::Router;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use std::future::ready;
+use wakelog::Log;
+use wakelog_ws::{Hub, browser_client};
+
+/// The page: path, type, text.
+const PAGE: [(&str, &str, &str); 4] = [
+    ("/", "text/html", include_str!("page/page.html")),
+    ("/page.css", "text/css", include_str!("page/page.css")),
+    ("/page.js", "text/javascript", include_str!("page/page.js")),
+    ("/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
+];
+
+/// The page loads nothing from elsewhere and may not be put into a frame.
+const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
+
+pub(super) fn all(log: Log, hub: Hub, origins: Origins, page: bool) -> Router {
+    let health = {
+        let hub = hub.clone();
+        move || ready(health(&log, &hub))
+    };
+    // The origin is looked at before the rest of the request, so that a foreign page learns
+    // nothing.
+    let events = move |headers: HeaderMap, upgrade: Result<WebSocketUpgrade, _>| {
+        ready(match (origins.permit(&headers), upgrade) {
+            (false, _) => {
+                let text = "this origin may not connect; see --allow-origin";
+                (StatusCode::FORBIDDEN, text).into_response()
+            }
+            (true, Ok(upgrade)) => hub.upgrade(upgrade),
+            (true, Err(rejection)) => WebSocketUpgradeRejection::into_response(rejection),
+        })
+    };
+    let client = |headers: HeaderMap| ready(browser_client(&headers));
+    let mut routes = Router::new()
+        .route("/events", get(events))
+        .route("/wakelog.js", get(client))
+        .route("/healthz", get(health));
+    if page {
+        for (path, kind, text) in PAGE {
+            routes = routes.route(path, get(move || ready(file(kind, text))));
+        }
+    }
+    routes
+}
+
+/// Well while appends can be taken.
+fn health(log: &Log, hub: &Hub) -> Response {
+    if hub.is_draining() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
+    }
+    if log.stats().poisoned {
+        return (StatusCode::SERVICE_UNAVAILABLE, "a sync has failed\n").into_response();
+    }
+    "ok\n".into_response()
+}
+
+fn file(kind: &'static str, text: &'static str) -> Response {
+    let kind = format!("{kind}; charset=utf-8");
+    let headers = [
+        (CONTENT_TYPE, kind.as_str()),
+        (CACHE_CONTROL, "no-cache"),
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (REFERRER_POLICY, "no-referrer"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, text).into_response()
+}

@@ -1,0 +1,136 @@
+//! `wakelog verify`: every byte of a log.
+
+use crate::failure::{Failure, Outcome};
+use crate::output::{self, Output, count, unless};
+use serde::Serialize;
+use std::path::PathBuf;
+use wakelog::{Verification, VerifyOptions};
+
+/// Read and check every byte of a log.
+///
+/// Changes nothing and works beside a process that writes. The exit code is 1 if events are lost or
+/// anything is damaged; a torn tail alone (what a crash has left unfinished) is no damage.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: wakelog verify events --json | jq .corrupt")]
+pub(crate) struct Args {
+    /// The directory of the log.
+    dir: PathBuf,
+
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Verified {
+    ok: bool,
+    events: u64,
+    bytes: u64,
+    segments: u64,
+    first: u64,
+    next: u64,
+    torn_tail_bytes: u64,
+    corrupt: Vec<Lost>,
+    damaged: Vec<Damaged>,
+}
+
+/// Events that cannot be read; `to` is the first offset behind them.
+#[derive(Debug, Serialize)]
+struct Lost {
+    segment: String,
+    from: u64,
+    to: u64,
+    why: String,
+}
+
+/// Damage that costs no event.
+#[derive(Debug, Serialize)]
+struct Damaged {
+    file: String,
+    byte: u64,
+    expected: &'static str,
+}
+
+pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Outcome, Failure> {
+    let mut progress = |done: u64, all: u64| {
+        output.progress(|| {
+            let percent = done.saturating_mul(100).checked_div(all).unwrap_or(100);
+            let (done, all) = (output::bytes(done), output::bytes(all));
+            format!("{percent:>3} %  {done} of {all}")
+        });
+    };
+    let found = wakelog::verify(&args.dir, VerifyOptions::new().progress(&mut progress))?;
+    let verified = Verified::new(found);
+    if args.json {
+        output.json(&verified)?;
+    } else {
+        tell(&verified, output)?;
+    }
+    Ok(unless(!verified.ok))
+}
+
+impl Verified {
+    fn new(found: Verification) -> Self {
+        let corrupt = found.corrupt.into_iter().map(|range| Lost {
+            segment: range.segment,
+            from: range.from,
+            to: range.to,
+            why: range.why.to_string(),
+        });
+        let damaged = found.damaged.into_iter().map(|damage| Damaged {
+            file: damage.file,
+            byte: damage.position,
+            expected: damage.expected,
+        });
+        Self {
+            ok: found.ok,
+            events: found.events,
+            bytes: found.bytes,
+            segments: found.segments,
+            first: found.first,
+            next: found.next,
+            torn_tail_bytes: found.torn_tail_bytes,
+            corrupt: corrupt.collect(),
+            damaged: damaged.collect(),
+        }
+    }
+}
+
+fn tell(found: &Verified, output: &mut Output) -> Result<(), Failure> {
+    output.end_progress();
+    for Lost {
+        segment,
+        from,
+        to,
+        why,
+    } in &found.corrupt
+    {
+        let lost = output.styled(output::BAD, &format!("lost {from}..{to}"));
+        output.line(&format!("{lost}  {segment}: {why}"))?;
+    }
+    for Damaged {
+        file,
+        byte,
+        expected,
+    } in &found.damaged
+    {
+        let damaged = output.styled(output::BAD, "damaged");
+        output.line(&format!(
+            "{damaged}  {file} at byte {byte}: expected {expected}"
+        ))?;
+    }
+    if found.torn_tail_bytes > 0 {
+        let bytes = output::bytes(found.torn_tail_bytes);
+        output.line(&format!("torn tail of {bytes}: never durable, no damage"))?;
+    }
+    let word = match found.ok {
+        true => output.styled(output::GOOD, "ok"),
+        false => output.styled(output::BAD, "damaged"),
+    };
+    let (events, segments) = (
+        count(found.events, "event"),
+        count(found.segments, "segment"),
+    );
+    let bytes = output::bytes(found.bytes);
+    output.line(&format!("{word}  {events}, {segments}, {bytes}"))
+}
