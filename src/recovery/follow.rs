@@ -10,7 +10,7 @@ use super::survey::{self, Survey, read_history, read_mark};
 use super::{DurablePlace, Recovered};
 use crate::dir::Directory;
 use crate::error::OpenError;
-use crate::format::{self, FRAME_HEADER, HEADER_BYTES, HeaderFault, Meta, SegmentHeader};
+use crate::format::{self, FRAME_HEADER, HEADER_BYTES, HeaderFault, Mark, Meta, SegmentHeader};
 use crate::history::History;
 use crate::map::RegionFollower;
 use crate::segment::{self, Keys, Place, Scanned, Segment, Tail};
@@ -38,6 +38,8 @@ pub(crate) struct Follower {
     place: Place,
     /// Epochs that began and are not in the history that was handed on.
     met: Vec<(Epoch, u64)>,
+    /// The writer's durable mark, as it was read last.
+    mark: Option<Mark>,
 }
 
 /// What a look has found.
@@ -54,6 +56,8 @@ pub(crate) struct News {
     pub(crate) was_cut: bool,
     /// The writer's durable mark, so far as it could be read.
     pub(crate) durable: u64,
+    /// The same as a place: base of a segment, and frame position in it.
+    pub(crate) durable_at: Option<(u64, u64)>,
     /// Base of the oldest segment.
     pub(crate) first: u64,
 }
@@ -70,7 +74,7 @@ fn try_open(dir: &Arc<dyn Directory>) -> Result<Followed, OpenError> {
         ending,
         history,
     } = survey::look(dir)?;
-    let follower = Follower::start(dir, &meta, &ending)?;
+    let follower = Follower::start(dir, &meta, &ending, mark)?;
     let segment = follower.segment(&ending)?;
     let durable = mark.map_or(0, |mark| mark.offset.min(ending.end));
     let durable = DurablePlace {
@@ -112,7 +116,17 @@ fn no_end(dir: &Arc<dyn Directory>, ending: &Ending) -> OpenError {
 }
 
 impl Follower {
-    fn start(dir: &Arc<dyn Directory>, meta: &Meta, ending: &Ending) -> Result<Self, OpenError> {
+    /// Where the writer's durable mark stands: base of a segment, and frame position in it.
+    pub(crate) fn durable_at(&self) -> Option<(u64, u64)> {
+        self.mark.map(|mark| (mark.base, mark.position))
+    }
+
+    fn start(
+        dir: &Arc<dyn Directory>,
+        meta: &Meta,
+        ending: &Ending,
+        mark: Option<Mark>,
+    ) -> Result<Self, OpenError> {
         let last = ending.last.as_ref().ok_or_else(|| no_end(dir, ending))?;
         let io = |error| OpenError::from_io(dir.path().join(&last.name), "map", error);
         let mut region = dir.follow_region(&last.name, HEADER_BYTES).map_err(io)?;
@@ -135,6 +149,7 @@ impl Follower {
             base,
             place: last.end,
             met: Vec::new(),
+            mark,
         })
     }
 
@@ -163,6 +178,8 @@ impl Follower {
         }
         let durable = mark.map_or(0, |mark| mark.offset);
         news.durable = durable.min(self.place.offset);
+        self.mark = mark.or(self.mark);
+        news.durable_at = self.durable_at();
         let listing = Listing::read(&*self.dir)?;
         news.first = listing.bases.first().copied().unwrap_or(self.base);
         // The segment that would follow has left already: there is no way on from here.

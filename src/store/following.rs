@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 impl Shared {
     pub(crate) fn set_follower(&self, follower: Follower) {
+        self.synced.noted(follower.durable_at());
         *self.follower.lock() = Some(follower);
     }
 
@@ -47,6 +48,7 @@ impl Shared {
     }
 
     fn take_news(&self, news: News) {
+        self.synced.noted(news.durable_at);
         for segment in news.segments {
             self.enter_segment(segment);
         }

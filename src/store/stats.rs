@@ -51,6 +51,8 @@ pub(super) struct Synced(Mutex<Syncs>);
 #[derive(Clone, Debug)]
 struct Syncs {
     place: DurablePlace,
+    /// What the writing process has noted, on a log that follows it.
+    noted: (u64, u64),
     count: u64,
     last: Duration,
     longest: Duration,
@@ -60,6 +62,7 @@ impl Synced {
     pub(super) fn new(place: DurablePlace) -> Self {
         Self(Mutex::new(Syncs {
             place,
+            noted: (0, 0),
             count: 0,
             last: Duration::ZERO,
             longest: Duration::ZERO,
@@ -69,6 +72,14 @@ impl Synced {
     /// The durable mark has moved.
     pub(super) fn reach(&self, place: &DurablePlace) {
         self.0.lock().place = place.clone();
+    }
+
+    /// The writing process has noted that it is durable up to here: base of a segment, and frame
+    /// position in it.
+    pub(super) fn noted(&self, place: Option<(u64, u64)>) {
+        if let Some(place) = place {
+            self.0.lock().noted = place;
+        }
     }
 
     /// A sync round is done.
@@ -107,16 +118,17 @@ impl Shared {
         let writes = self.cursors.is_some();
         let unsynced = unsynced_events > 0 && writes && !appended.poisoned;
         let end = newest.region().end();
+        let (durable_base, durable_position) = if writes {
+            (syncs.place.segment.base(), to_u64(syncs.place.at))
+        } else {
+            syncs.noted
+        };
         Stats {
             first_offset: self.marks.first(),
             next_offset,
             durable_offset,
-            durable_base: if writes {
-                syncs.place.segment.base()
-            } else {
-                0
-            },
-            durable_position: if writes { to_u64(syncs.place.at) } else { 0 },
+            durable_base,
+            durable_position,
             epoch: self.epoch(),
             oldest_time: self.oldest_time(next_offset),
             newest_time: appended.newest,

@@ -18,10 +18,10 @@ pub struct Stats {
     /// writing process has noted last.
     pub durable_offset: u64,
     /// Base of the segment in which the durable mark stands; its file is
-    /// [`durable_file`](Stats::durable_file). 0 on a log that is open for reading only.
+    /// [`durable_file`](Stats::durable_file). On a log that is open for reading only: what the
+    /// writing process has noted last, 0 if that cannot be read.
     pub durable_base: u64,
-    /// Frame position of the durable mark: bytes from the start of that file. 0 on a log that is
-    /// open for reading only.
+    /// Frame position of the durable mark: bytes from the start of that file.
     pub durable_position: u64,
     /// The epoch in force.
     pub epoch: Epoch,

@@ -103,6 +103,8 @@ fn rolls_add_up_and_segments_are_what_the_directory_holds() {
     let reading = Log::open_read_only(&path).unwrap().stats();
     assert_eq!((reading.segments, reading.segment_bytes), on_disk(&path));
     assert_eq!((reading.next_offset, reading.durable_offset), (70, 70));
+    assert_eq!(reading.durable_file(), second.durable_file());
+    assert_eq!(reading.durable_position, second.durable_position);
     assert_eq!(reading.oldest_time, first.oldest_time);
     assert_eq!((reading.appended_events, reading.unsynced_events), (0, 0));
 }

@@ -9,7 +9,7 @@ use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 #[derive(Debug)]
 pub(crate) struct House {
     pub(crate) name: &'static str,
-    /// The folder of its `lib.rs`, from the root of the repository.
+    /// The folder of its `lib.rs` or `main.rs`, from the root of the repository.
     pub(crate) src: &'static str,
     /// The rooms of each floor, the ground floor first.
     pub(crate) floors: &'static [&'static [&'static str]],
@@ -37,7 +37,7 @@ impl House {
         let stem = inside.strip_suffix(".rs").unwrap_or(inside);
         let modules: Vec<&str> = stem.split('/').filter(|name| *name != "mod").collect();
         let room = modules[0];
-        if room == "lib" || is_test_file(&modules) {
+        if ["lib", "main"].contains(&room) || is_test_file(&modules) {
             return Vec::new();
         }
         let Some(floor) = self.floor(room) else {

@@ -42,7 +42,20 @@ const WS: House = House {
     same_floor: &[],
 };
 
-const HOUSES: [&House; 2] = [&LOG, &WS];
+/// The command line: how things are said and printed, and the commands.
+const CLI: House = House {
+    name: "wakelog-cli",
+    src: "crates/wakelog-cli/src",
+    floors: &[
+        &["failure", "time"],
+        &["output", "place", "stop"],
+        &["form"],
+        &["cmd"],
+    ],
+    same_floor: &[],
+};
+
+const HOUSES: [&House; 3] = [&LOG, &WS, &CLI];
 
 /// The one room where the keyword `unsafe` may stand.
 const UNSAFE_ROOM: &str = "src/map/";

@@ -4,7 +4,7 @@ use crate::failure::{Failure, Outcome};
 use crate::output::{self, Output, count, unless};
 use serde::Serialize;
 use std::path::PathBuf;
-use wakelog::{Verification, VerifyOptions};
+use wakelog::{Corruption, OpenError, Verification, VerifyOptions};
 
 /// Read and check every byte of a log.
 ///
@@ -21,7 +21,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Verified {
     ok: bool,
     events: u64,
@@ -59,8 +59,16 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Outcome, Failure> 
             format!("{percent:>3} %  {done} of {all}")
         });
     };
-    let found = wakelog::verify(&args.dir, VerifyOptions::new().progress(&mut progress))?;
-    let verified = Verified::new(found);
+    let options = VerifyOptions::new().progress(&mut progress);
+    let verified = match wakelog::verify(&args.dir, options) {
+        Ok(found) => Verified::new(found),
+        // So damaged that it cannot be opened at all.
+        Err(OpenError::Damaged(damage)) => Verified {
+            damaged: vec![Damaged::new(damage)],
+            ..Verified::default()
+        },
+        Err(error) => return Err(error.into()),
+    };
     if args.json {
         output.json(&verified)?;
     } else {
@@ -77,11 +85,7 @@ impl Verified {
             to: range.to,
             why: range.why.to_string(),
         });
-        let damaged = found.damaged.into_iter().map(|damage| Damaged {
-            file: damage.file,
-            byte: damage.position,
-            expected: damage.expected,
-        });
+        let damaged = found.damaged.into_iter().map(Damaged::new);
         Self {
             ok: found.ok,
             events: found.events,
@@ -92,6 +96,16 @@ impl Verified {
             torn_tail_bytes: found.torn_tail_bytes,
             corrupt: corrupt.collect(),
             damaged: damaged.collect(),
+        }
+    }
+}
+
+impl Damaged {
+    fn new(damage: Corruption) -> Self {
+        Self {
+            file: damage.file,
+            byte: damage.position,
+            expected: damage.expected,
         }
     }
 }

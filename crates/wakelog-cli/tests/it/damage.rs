@@ -177,3 +177,22 @@ fn a_torn_tail_is_no_damage() {
     assert_eq!(found["ok"], true);
     assert!(found["torn_tail_bytes"].as_u64().unwrap() >= 24, "{found}");
 }
+
+#[test]
+fn a_log_that_cannot_be_opened_at_all() {
+    let place = long_log();
+    let file = place.log().join("wakelog.meta");
+    let length = fs::read(&file).unwrap().len();
+    fs::write(&file, vec![0x55; length]).unwrap();
+    let answer = place.run("verify", &["--json"]);
+    let found = json(&answer);
+    assert_eq!(
+        (answer.code, &found["ok"]),
+        (1, &false.into()),
+        "{answer:?}"
+    );
+    assert_eq!(found["damaged"][0]["file"], "wakelog.meta");
+    place
+        .run("cat", &[])
+        .refused(1, &["wakelog.meta is damaged", "restore"]);
+}

@@ -71,7 +71,7 @@ wake.addEventListener("status", ({ state, missed, pending, reason, code }) => {
   document.body.dataset.state = state;
   const waiting = pending ? `, ${pending} waiting to be sent` : "";
   at("status").lastChild.textContent = STATES[state] + waiting;
-  toggle.textContent = state === "offline" ? "Come back" : "Drop the connection";
+  toggle.textContent = state === "offline" ? "Come back" : "Drop connection";
   at("missed").textContent = missed ? `${missed} missed, arrived` : "";
   if (code === 4401) at("token").hidden = false;
   else if (state === "offline" && reason !== "user") note(`offline: ${reason}`, "note error");
