@@ -10,8 +10,8 @@ use wakelog::{Log, ReadError, Start};
 
 /// Let old events go: every segment all of whose events lie before a place.
 ///
-/// Segments leave as a whole, so some events before the place may stay. Whoever reads there later is
-/// told of a gap. It writes, so no other process may have the log open for writing.
+/// Segments leave as a whole, so some events before the place may stay. Whoever reads there later
+/// is told of a gap. It writes, so no other process may have the log open for writing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: wakelog trim events --before 2026-05-01T00:00:00Z")]
 pub(crate) struct Args {

@@ -16,8 +16,8 @@ use wakelog::{Log, NewEvent, Options};
 
 /// Append the lines of the standard input, one event each.
 ///
-/// The directory is created if it is not there. Lines are bytes and are taken without their newline;
-/// a last line that has none is marked, so that `wakelog cat --raw` gives back the very same bytes.
+/// The directory is created if it is not there. Lines are bytes, taken without their newline; a
+/// last line that has none is marked, so that `wakelog cat --raw` gives back the very same bytes.
 /// Input that cannot be taken ends the command with its line number; what came before is in the
 /// log.
 #[derive(Debug, clap::Args)]
