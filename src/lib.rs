@@ -24,6 +24,7 @@ mod waiters;
 
 // 2: files
 mod cursor_file;
+mod dedup;
 mod mark_file;
 mod segment;
 
@@ -66,7 +67,7 @@ pub use reader::{Event, EventRef, EventStream, Page, Reader, ReaderBuilder, Topi
 pub use recovery::{RecoveryReport, TornTail};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use types::{
-    Epoch, Filter, FilterError, FilterSet, Gap, GapReason, LogId, MAX_FILTERS, MAX_IDENTITIES,
-    MAX_NAME_BYTES, MAX_OFFSET, NewEvent, Position, PositionParseError, Retention, Stats, Topic,
-    TopicError,
+    Appended, AppendedBatch, Epoch, Filter, FilterError, FilterSet, Gap, GapReason, LogId,
+    MAX_FILTERS, MAX_IDENTITIES, MAX_NAME_BYTES, MAX_OFFSET, NewEvent, Position,
+    PositionParseError, Retention, Stats, Topic, TopicError,
 };

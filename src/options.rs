@@ -16,6 +16,8 @@ const SCAN_BYTES: u32 = 256 * KIB;
 const JUMP_SHARE: u64 = 4;
 const DEFAULT_EVENT_BYTES: u32 = MIB;
 const FIRST_SEGMENT_BYTES: u32 = MIB;
+/// The highest number of ids that may be remembered.
+const MOST_IDS: u32 = 1 << 24;
 /// The highest number of cursors that may be allowed.
 pub(crate) const MOST_CURSORS: u32 = 16_000_000;
 
@@ -38,6 +40,7 @@ pub struct Options {
     sync: SyncPolicy,
     max_event_bytes: Option<u32>,
     max_batch_events: u32,
+    dedup_ids: u32,
     max_cursors: u32,
     open_segments: u32,
     max_waiters: u32,
@@ -121,6 +124,7 @@ impl Options {
             sync: SyncPolicy::Every(Duration::from_millis(10)),
             max_event_bytes: None,
             max_batch_events: 65_536,
+            dedup_ids: 65_536,
             max_cursors: 1_000_000,
             open_segments: 64,
             max_waiters: 100_000,
@@ -160,6 +164,16 @@ impl Options {
     /// of [`segment_bytes`](Options::segment_bytes) in any case.
     pub fn max_batch_events(mut self, events: u32) -> Options {
         self.max_batch_events = events;
+        self
+    }
+
+    /// How many ids the log remembers: 0 to 16,777,216; 65,536 by default. An event with the id
+    /// and the [`from`](crate::NewEvent::from) of one of the last so many events that have an id
+    /// is a duplicate: it is not appended, and the answer is the offset of the first one. That
+    /// holds across restarts. An id takes 24 bytes of memory. With 0, ids are attributes like any
+    /// other.
+    pub fn dedup_ids(mut self, ids: u32) -> Options {
+        self.dedup_ids = ids;
         self
     }
 
@@ -285,6 +299,7 @@ impl Options {
         ] {
             bound((1..=MANY).contains(&value), option, "1 to 16,777,216")?;
         }
+        bound(self.dedup_ids <= MOST_IDS, "dedup_ids", "0 to 16,777,216")?;
         bound(
             (1..=MOST_CURSORS).contains(&self.max_cursors),
             "max_cursors",
@@ -323,6 +338,10 @@ impl Options {
 
     pub(crate) fn max_batch_events_value(&self) -> u32 {
         self.max_batch_events
+    }
+
+    pub(crate) fn dedup_ids_value(&self) -> u32 {
+        self.dedup_ids
     }
 
     pub(crate) fn max_cursors_value(&self) -> u32 {
@@ -390,6 +409,7 @@ mod tests {
             .sync(SyncPolicy::Every(Duration::from_micros(100)))
             .max_event_bytes(1)
             .max_batch_events(1)
+            .dedup_ids(0)
             .max_cursors(1)
             .open_segments(1)
             .max_waiters(1)
@@ -405,6 +425,7 @@ mod tests {
             .sync(SyncPolicy::Every(Duration::from_secs(60)))
             .max_event_bytes((1 << 29) - 40)
             .max_batch_events(1 << 24)
+            .dedup_ids(1 << 24)
             .max_cursors(16_000_000)
             .open_segments(4_096)
             .max_waiters(1 << 24)
@@ -434,6 +455,7 @@ mod tests {
             (new().max_event_bytes((32 << 20) - 39), "max_event_bytes"),
             (new().max_batch_events(0), "max_batch_events"),
             (new().max_batch_events((1 << 24) + 1), "max_batch_events"),
+            (new().dedup_ids((1 << 24) + 1), "dedup_ids"),
             (new().max_cursors(0), "max_cursors"),
             (new().max_cursors(16_000_001), "max_cursors"),
             (new().max_waiters(0), "max_waiters"),

@@ -5,10 +5,12 @@ use super::frame::{
     self, CHECKSUM_AT, COUNT_AT, Context, FRAME_HEADER, FrameKind, KIND_AT, LENGTH_AT, OFFSET_AT,
     TIME_AT, body_crc,
 };
-use super::record::{self, Measure};
+use super::ids::id_hash;
+use super::record::{self, Measure, RecordRef};
 use crate::error::AppendError;
 use crate::options::Options;
 use crate::types::{Epoch, NewEvent, to_u64, to_usize};
+use std::mem;
 
 /// A buffer that has grown beyond this is not kept for the next frame.
 const KEPT_BYTES: usize = 256 << 10;
@@ -45,6 +47,21 @@ pub(crate) struct FrameBuffer {
     body_crc: u32,
     length: u32,
     count: u32,
+    /// The events that have an id, in order.
+    ids: Vec<FrameId>,
+}
+
+/// An event of a frame that has an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FrameId {
+    /// Which of the events that were given, from 0.
+    pub(crate) given: u32,
+    /// Which of the events that are in the frame.
+    pub(crate) number: u32,
+    /// Of the id and who it is from; 0 before [`FrameBuffer::hash_ids`].
+    pub(crate) hash: u64,
+    /// Where its record begins.
+    at: usize,
 }
 
 impl FrameBuffer {
@@ -68,6 +85,10 @@ impl FrameBuffer {
             self.begin();
         }
         self.bytes.resize(bytes, 0);
+        self.ids.clear();
+        if !event.is_plain() {
+            self.note_id(event, 0, FRAME_HEADER);
+        }
         record::encode(event, &measure, &mut self.bytes[FRAME_HEADER..]);
         self.finish(FrameKind::Event, 1);
         Ok(())
@@ -106,6 +127,7 @@ impl FrameBuffer {
             let at = self.bytes.len();
             let bytes = within(at + measure.record(), limits)?;
             self.bytes.resize(bytes, 0);
+            self.note_id(&event, count, at);
             record::encode(&event, &measure, &mut self.bytes[at..]);
             count += 1;
         }
@@ -129,7 +151,69 @@ impl FrameBuffer {
         self.finish(kind, 0);
     }
 
+    /// An empty id is none.
+    fn note_id(&mut self, event: &NewEvent<'_>, number: u32, at: usize) {
+        let [_, id, _] = event.texts();
+        if id.is_some_and(|id| !id.is_empty()) {
+            self.ids.push(FrameId {
+                given: number,
+                number,
+                hash: 0,
+                at,
+            });
+        }
+    }
+
+    /// The events that have an id, in order.
+    #[inline]
+    pub(crate) fn ids(&self) -> &[FrameId] {
+        &self.ids
+    }
+
+    /// Computes the hashes of the ids.
+    pub(crate) fn hash_ids(&mut self, secret: &[u8; 16]) {
+        let mut ids = mem::take(&mut self.ids);
+        for id in &mut ids {
+            let (from, text) = self.id_of(id);
+            id.hash = id_hash(secret, from, text);
+        }
+        self.ids = ids;
+    }
+
+    /// Who an event of the frame is from, and its id.
+    pub(crate) fn id_of(&self, id: &FrameId) -> (Option<&str>, &str) {
+        let record = self.bytes.get(id.at..).and_then(RecordRef::read);
+        record.map_or((None, ""), |(record, _)| {
+            (record.from(), record.id().unwrap_or_default())
+        })
+    }
+
+    /// Takes events with ids out of a batch. A batch of which none is left is not to be sealed.
+    pub(crate) fn leave_out(&mut self, gone: impl Fn(&FrameId) -> bool) {
+        // Bytes up to `from` stand where they shall, and those that stay end at `to`.
+        let (mut from, mut to, mut removed) = (FRAME_HEADER, FRAME_HEADER, 0);
+        let mut ids = mem::take(&mut self.ids);
+        ids.retain_mut(|id| {
+            if !gone(id) {
+                id.at -= from - to;
+                id.number -= removed;
+                return true;
+            }
+            self.bytes.copy_within(from..id.at, to);
+            to += id.at - from;
+            let record = self.bytes.get(id.at..).and_then(RecordRef::read);
+            from = id.at + record.map_or(0, |(_, length)| length);
+            removed += 1;
+            false
+        });
+        self.ids = ids;
+        self.bytes.copy_within(from.., to);
+        self.bytes.truncate(self.bytes.len() - (from - to));
+        self.finish(FrameKind::Batch, self.count - removed);
+    }
+
     fn begin(&mut self) {
+        self.ids.clear();
         self.bytes.clear();
         if self.bytes.capacity() > KEPT_BYTES {
             self.bytes = Vec::new();

@@ -10,6 +10,7 @@ mod definition;
 mod epoch_record;
 mod frame;
 mod frame_buffer;
+mod ids;
 mod index_header;
 mod mark;
 mod meta;
@@ -34,7 +35,8 @@ pub(crate) use epoch_record::{EPOCH_RECORD_BYTES, EpochRecord};
 pub(crate) use frame::{
     Context, FRAME_HEADER, FrameHead, FrameKind, context, decode_epoch, decode_head, padded, verify,
 };
-pub(crate) use frame_buffer::{FrameBuffer, Limits};
+pub(crate) use frame_buffer::{FrameBuffer, FrameId, Limits};
+pub(crate) use ids::{EntriesCrc, ID_ENTRY_BYTES, IDS_HEADER, IdEntry, IdsHead, id_hash};
 pub(crate) use index_header::{INDEX_HEADER, IndexEpoch, IndexHeader, IndexPlace};
 pub(crate) use mark::{MARK_FILE_BYTES, Mark};
 pub(crate) use meta::{META_BYTES, Meta, MetaFault, MetaKind};

@@ -12,12 +12,11 @@ use crate::options::SyncPolicy;
 use crate::reader::{self, ReaderBuilder, TopicInfo};
 use crate::recovery::RecoveryReport;
 use crate::snapshot::{self, Snapshot, SnapshotError};
-use crate::store::{DurableFuture, Store, Wait};
-use crate::types::{FilterSet, LogId, NewEvent, Position, Stats, to_u64};
+use crate::store::{DurableFuture, Once, Store, Wait};
+use crate::types::{Appended, AppendedBatch, FilterSet, LogId, NewEvent, Position, Stats, to_u64};
 use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -64,47 +63,84 @@ impl Log {
         self.append_event(NewEvent::new(topic, &payload))
     }
 
-    /// Appends an event with several topics, identities it is *not to*, or attributes.
+    /// Appends an event with several topics, identities it is *not to*, or attributes. For an event
+    /// with an id that the log remembers, the answer is the offset of the first one; see
+    /// [`Log::append_once`].
     ///
     /// # Errors
-    /// As [`Log::append`].
+    /// As [`Log::append_once`].
     pub fn append_event(&self, event: NewEvent<'_>) -> Result<u64, AppendError> {
-        let offsets = self.put(Wait::Roll, |frame, limits| frame.event(&event, limits))?;
-        Ok(offsets.start)
+        let once = self.put(Wait::Roll, |frame, limits| frame.event(&event, limits))?;
+        Ok(once.first())
+    }
+
+    /// Appends an event, unless the log remembers its id, together with who it is
+    /// [`from`](NewEvent::from): then nothing is appended, and the answer is that of the first
+    /// time. So an append whose answer was lost can be made again, after a restart too.
+    ///
+    /// The log remembers the last [`Options::dedup_ids`](crate::Options::dedup_ids) ids. Of a
+    /// first event that retention has removed, or that is damaged, only a hash of 64 bits is left
+    /// to be compared. Under [`SyncPolicy::Always`](crate::SyncPolicy::Always) it returns when the
+    /// first event is on disk. Directly after an open it may wait until the ids are found.
+    ///
+    /// # Errors
+    /// As [`Log::append`], and [`AppendError::Io`] if the ids cannot be read from the log.
+    pub fn append_once(&self, event: NewEvent<'_>) -> Result<Appended, AppendError> {
+        let once = self.put(Wait::Roll, |frame, limits| frame.event(&event, limits))?;
+        Ok(self.answer(&once))
     }
 
     /// Appends several events: all of them are visible at once, after a crash too, or none is.
-    /// Returns their offsets. A batch of one is an event.
+    /// Events whose id is known, or stands in the batch before them, are left out, and so a batch
+    /// that is appended again gets the same answers. A batch of one is an event.
     ///
     /// # Errors
-    /// As [`Log::append`], and [`AppendError::TooMany`], [`AppendError::EmptyBatch`].
+    /// As [`Log::append_once`], and [`AppendError::TooMany`], [`AppendError::EmptyBatch`].
     pub fn append_batch<'e>(
         &self,
         events: impl IntoIterator<Item = NewEvent<'e>>,
-    ) -> Result<Range<u64>, AppendError> {
-        self.put(Wait::Roll, |frame, limits| frame.batch(events, limits))
+    ) -> Result<AppendedBatch, AppendError> {
+        let once = self.put(Wait::Roll, |frame, limits| frame.batch(events, limits))?;
+        Ok(AppendedBatch {
+            position: self.behind(&once),
+            offsets: once.placed.offsets,
+            duplicates: once.duplicates,
+        })
     }
 
-    /// As [`Log::append_event`], but never waits: [`AppendError::WouldBlock`] when a segment is
-    /// full and the next one is not ready. It is being made then; try again soon. Does not wait for
-    /// the disk under any policy.
+    /// As [`Log::append_once`], but never waits: [`AppendError::WouldBlock`] when a segment is
+    /// full and the next one is not ready, or the ids are not found yet. That is being done then;
+    /// try again soon. Does not wait for the disk under any policy.
     ///
     /// # Errors
-    /// As [`Log::append`], and [`AppendError::WouldBlock`].
+    /// As [`Log::append_once`], and [`AppendError::WouldBlock`].
+    pub fn try_append_once(&self, event: NewEvent<'_>) -> Result<Appended, AppendError> {
+        let once = self.put(Wait::Never, |frame, limits| frame.event(&event, limits))?;
+        Ok(self.answer(&once))
+    }
+
+    /// As [`Log::append_event`], but never waits; see [`Log::try_append_once`].
+    ///
+    /// # Errors
+    /// As [`Log::try_append_once`].
     pub fn try_append(&self, event: NewEvent<'_>) -> Result<u64, AppendError> {
-        let offsets = self.put(Wait::Never, |frame, limits| frame.event(&event, limits))?;
-        Ok(offsets.start)
+        let once = self.put(Wait::Never, |frame, limits| frame.event(&event, limits))?;
+        Ok(once.first())
     }
 
     fn put(
         &self,
         wait: Wait,
         encode: impl FnOnce(&mut FrameBuffer, &Limits) -> Result<(), AppendError>,
-    ) -> Result<Range<u64>, AppendError> {
+    ) -> Result<Once, AppendError> {
         let shared = self.store.shared();
         let append = |frame: &mut FrameBuffer| {
             encode(frame, &self.limits)?;
-            shared.append(frame, wait)
+            if frame.ids().is_empty() {
+                shared.append(frame, wait).map(Once::from)
+            } else {
+                shared.append_once(frame, wait)
+            }
         };
         // A batch's iterator is the user's code and may append by itself: that one finds the buffer
         // in use.
@@ -112,13 +148,30 @@ impl Log {
             Ok(mut frame) => append(&mut frame),
             Err(_) => append(&mut FrameBuffer::new()),
         });
-        let offsets = result?;
+        let once = result?;
         if wait == Wait::Roll && shared.options.sync_value() == SyncPolicy::Always {
-            // The last offset of the frame: a frame has at least one event.
-            self.wait_durable(offsets.end - 1)
+            self.wait_durable_at(self.behind(&once))
                 .map_err(AppendError::from)?;
         }
-        Ok(offsets)
+        Ok(once)
+    }
+
+    /// What is told of a single event.
+    fn answer(&self, once: &Once) -> Appended {
+        Appended {
+            offset: once.first(),
+            duplicate: !once.duplicates.is_empty(),
+            position: self.behind(once),
+        }
+    }
+
+    /// The position behind all events that an append has answered for.
+    fn behind(&self, once: &Once) -> Position {
+        Position {
+            log: self.id(),
+            epoch: once.placed.epoch,
+            offset: once.behind(),
+        }
     }
 
     /// Syncs everything appended and acked so far; returns when it is on disk.
@@ -150,7 +203,7 @@ impl Log {
 
     /// Blocks until everything before this position is on disk: as [`Log::wait_durable`], for
     /// something that must not be taken for another event if a sync fails and the log is reopened
-    /// meanwhile. [`Log::position`], taken behind the append, is a position to wait for.
+    /// meanwhile. [`Appended::position`] is such a position.
     ///
     /// # Errors
     /// As [`Log::wait_durable`]; [`SyncError::Lost`] if it is not in this log any more.
@@ -257,6 +310,11 @@ impl Log {
     /// The policy it was opened with.
     pub fn sync_policy(&self) -> SyncPolicy {
         self.store.shared().options.sync_value()
+    }
+
+    /// How many ids it remembers; see [`Options::dedup_ids`](crate::Options::dedup_ids).
+    pub fn dedup_ids(&self) -> u32 {
+        self.store.shared().options.dedup_ids_value()
     }
 
     /// What the last open or [`Log::reopen`] has found and mended.

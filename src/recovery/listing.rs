@@ -37,7 +37,7 @@ impl Listing {
     }
 
     fn add(&mut self, name: &str, file: bool) {
-        let fixed = [EPOCHS, crate::mark_file::NAME].contains(&name);
+        let fixed = [EPOCHS, crate::mark_file::NAME, crate::dedup::NAME].contains(&name);
         if name == META {
             self.meta = true;
         } else if let Some(base) = segment::parse_name(name).filter(|_| file) {

@@ -2,6 +2,7 @@
 //! it.
 
 use super::arming::Arming;
+use super::once::Remembered;
 use super::stats::Counted;
 use super::{Shared, SpareSlot, unpark};
 use crate::error::{AppendError, IoFailure};
@@ -9,7 +10,7 @@ use crate::format::FrameBuffer;
 use crate::host;
 use crate::notify::{Asleep, Sleeper};
 use crate::segment::{Segment, SegmentWriter};
-use crate::types::MAX_OFFSET;
+use crate::types::{Epoch, MAX_OFFSET};
 use parking_lot::MutexGuard;
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,6 +20,13 @@ use std::sync::Arc;
 pub(crate) enum Wait {
     Roll,
     Never,
+}
+
+/// Where a frame was put.
+#[derive(Clone, Debug)]
+pub(crate) struct Placed {
+    pub(crate) offsets: Range<u64>,
+    pub(crate) epoch: Epoch,
 }
 
 /// What may be done with the log.
@@ -58,6 +66,7 @@ pub(super) struct Appending {
     pub(super) spare: SpareSlot,
     pub(super) counted: Counted,
     pub(super) arming: Arming,
+    pub(super) ids: Remembered,
     /// Set when the last thread has left: how it went.
     pub(super) ended: Option<Result<(), IoFailure>>,
 }
@@ -68,6 +77,7 @@ impl Appending {
         writer: Option<SegmentWriter>,
         time: u64,
         counted: Counted,
+        ids: Remembered,
     ) -> Self {
         let status = if writer.is_some() {
             Status::Open
@@ -83,8 +93,15 @@ impl Appending {
             spare: SpareSlot::None,
             counted,
             arming: Arming::default(),
+            ids,
             ended: None,
         }
+    }
+
+    /// The next offset, if there is a writer.
+    pub(super) fn end(&self) -> Option<u64> {
+        let writer = self.writer.as_ref()?;
+        Some(writer.place().offset)
     }
 
     /// The writer, or why there is none to use.
@@ -99,7 +116,8 @@ impl Appending {
 }
 
 impl Shared {
-    /// Appends a frame and returns its offsets when it and all before it are visible.
+    /// Appends a frame of events without ids, and returns its offsets when it and all before it are
+    /// visible.
     ///
     /// The checksum of the body was computed before; only what depends on the place is folded in
     /// under the lock.
@@ -107,35 +125,49 @@ impl Shared {
         &self,
         frame: &mut FrameBuffer,
         wait: Wait,
-    ) -> Result<Range<u64>, AppendError> {
+    ) -> Result<Placed, AppendError> {
         let now = host::now();
         let mut asked = false;
         let mut state = self.append.lock();
-        loop {
-            let writer = state.open()?;
-            if MAX_OFFSET - writer.place().offset < u64::from(frame.count()) {
-                return Err(AppendError::Full);
-            }
-            if writer.fits(frame.bytes()) {
-                break;
-            }
-            self.roll(&mut state, frame.bytes(), wait, &mut asked)?;
-        }
+        while !self.has_room(&mut state, frame, wait, &mut asked)? {}
         Ok(self.publish(state, frame, now))
     }
 
-    fn publish(
+    /// Whether the frame fits. If not, one step was made towards room for it: the lock may have
+    /// been given up meanwhile.
+    #[inline]
+    pub(super) fn has_room(
+        &self,
+        state: &mut MutexGuard<'_, Appending>,
+        frame: &FrameBuffer,
+        wait: Wait,
+        asked: &mut bool,
+    ) -> Result<bool, AppendError> {
+        let writer = state.open()?;
+        if MAX_OFFSET - writer.place().offset < u64::from(frame.count()) {
+            return Err(AppendError::Full);
+        }
+        if writer.fits(frame.bytes()) {
+            return Ok(true);
+        }
+        self.roll(state, frame.bytes(), wait, asked)?;
+        Ok(false)
+    }
+
+    /// Appends a frame that fits, and gives the lock up.
+    #[inline]
+    pub(super) fn publish(
         &self,
         mut state: MutexGuard<'_, Appending>,
         frame: &mut FrameBuffer,
         now: u64,
-    ) -> Range<u64> {
+    ) -> Placed {
         let time = state.time.max(now);
         state.time = time;
         let Some(writer) = &mut state.writer else {
             unreachable!("the caller has used it")
         };
-        let first = writer.place().offset;
+        let (first, epoch) = (writer.place().offset, writer.place().epoch);
         writer.append(frame, time);
         let end = writer.place().offset;
         let (used, len) = writer.filled();
@@ -153,7 +185,10 @@ impl Shared {
             unpark(&self.signals.armer);
         }
         self.wake(asleep);
-        first..end
+        Placed {
+            offsets: first..end,
+            epoch,
+        }
     }
 
     /// Wakes whom a publication has found asleep. Never under the append lock.

@@ -1,6 +1,7 @@
 //! Poison, and what heals it.
 
 use super::append::{Appending, Status};
+use super::once::Remembered;
 use super::rounds::Progress;
 use super::stats::Counted;
 use super::table::Table;
@@ -58,7 +59,9 @@ impl Shared {
         let open_segments = self.options.open_segments_value();
         *self.table.lock() = Table::new(found.bases, Arc::clone(&found.active), open_segments);
         let counted = Counted::new(found.next, found.active.region().end());
-        *state = Appending::new(found.active, found.writer, found.time, counted);
+        // Found anew: those above the recovered end are gone, and they have crowded out others.
+        let ids = Remembered::new(self.options.dedup_ids_value(), found.next);
+        *state = Appending::new(found.active, found.writer, found.time, counted, ids);
         self.synced.reach(&durable);
         *self.oldest.lock() = None;
         // The generation first: who sees the new marks must judge its position before it reads on.

@@ -12,10 +12,12 @@ mod durable;
 mod ending;
 mod fence;
 mod following;
+mod ids;
 mod indexer;
 mod keeper;
 mod marks;
 mod mend;
+mod once;
 mod retain;
 mod roll;
 mod rounds;
@@ -30,6 +32,7 @@ pub(crate) use durable::{Changed, DurableFuture};
 pub(crate) use ending::{Ending, NoEnding};
 pub(crate) use fence::{Fence, Fences};
 pub(crate) use marks::{Level, Marks};
+pub(crate) use once::Once;
 pub(crate) use table::Located;
 pub(crate) use threads::{Hold, Store};
 
@@ -46,6 +49,7 @@ use crate::waiters::Waiters;
 use append::Appending;
 use crossbeam_utils::sync::Unparker;
 use durable::DurableWaits;
+use once::Remembered;
 use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard};
 use retain::{Trimmed, Trimming};
 use roll::SpareSlot;
@@ -115,6 +119,7 @@ struct Signals {
     sync: OnceLock<Unparker>,
     keeper: OnceLock<Unparker>,
     armer: OnceLock<Unparker>,
+    ids: OnceLock<Unparker>,
     indexer: OnceLock<Unparker>,
     dispatcher: OnceLock<Unparker>,
     caretaker: OnceLock<Unparker>,
@@ -149,13 +154,20 @@ impl Shared {
             Acks::ReadOnly
         };
         let counted = Counted::new(next, active.region().end());
+        let ids = Remembered::new(options.dedup_ids_value(), next);
         Self {
             marks: Marks::new(bases.first().copied().unwrap_or(0), next, durable.offset),
             visible_waiters: Waiters::default(),
             durable_waiters: Waiters::default(),
             cursors: recovered.cursors,
             fences: Fences::default(),
-            append: Mutex::new(Appending::new(Arc::clone(&active), writer, time, counted)),
+            append: Mutex::new(Appending::new(
+                Arc::clone(&active),
+                writer,
+                time,
+                counted,
+                ids,
+            )),
             acks: RwLock::new(acks),
             room: Condvar::new(),
             table: Mutex::new(Table::new(bases, active, options.open_segments_value())),
@@ -268,6 +280,7 @@ impl Shared {
         unpark(&self.signals.keeper);
         unpark(&self.signals.armer);
         unpark(&self.signals.caretaker);
+        unpark(&self.signals.ids);
         unpark(&self.signals.indexer);
     }
 }

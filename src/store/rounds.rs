@@ -184,6 +184,7 @@ impl Shared {
         self.ask_for_index(rolled.sealed.base());
         self.room.notify_all();
         unpark(&self.signals.caretaker);
+        unpark(&self.signals.ids);
         Ok(())
     }
 

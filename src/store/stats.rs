@@ -82,6 +82,11 @@ impl Synced {
         }
     }
 
+    /// Base of the segment in which the durable mark stands.
+    pub(super) fn base(&self) -> u64 {
+        self.0.lock().place.segment.base()
+    }
+
     /// A sync round is done.
     pub(super) fn took(&self, time: Duration) {
         let mut syncs = self.0.lock();

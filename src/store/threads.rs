@@ -25,45 +25,50 @@ pub(crate) struct Store {
 impl Store {
     /// Starts the threads of a log that is open for writing.
     pub(crate) fn start(shared: Arc<Shared>, dispatcher: Work) -> Result<Arc<Self>, IoFailure> {
-        Self::with(
-            shared,
-            &[
-                (
-                    "wakelog-sync",
-                    |shared| &shared.signals.sync,
-                    |shared, parker| shared.sync_loop(parker),
-                ),
-                (
-                    "wakelog-keeper",
-                    |shared| &shared.signals.keeper,
-                    |shared, parker| {
-                        shared.keeper_loop(parker);
-                    },
-                ),
-                (
-                    "wakelog-armer",
-                    |shared| &shared.signals.armer,
-                    |shared, parker| {
-                        shared.armer_loop(parker);
-                    },
-                ),
-                (
-                    "wakelog-caretaker",
-                    |shared| &shared.signals.caretaker,
-                    |shared, parker| shared.caretaker_loop(parker),
-                ),
-                (
-                    "wakelog-index",
-                    |shared| &shared.signals.indexer,
-                    |shared, parker| shared.index_loop(parker),
-                ),
-                (
-                    "wakelog-dispatch",
-                    |shared| &shared.signals.dispatcher,
-                    dispatcher,
-                ),
-            ],
-        )
+        let mut threads: Vec<Thread> = vec![
+            (
+                "wakelog-sync",
+                |shared| &shared.signals.sync,
+                |shared, parker| shared.sync_loop(parker),
+            ),
+            (
+                "wakelog-keeper",
+                |shared| &shared.signals.keeper,
+                |shared, parker| {
+                    shared.keeper_loop(parker);
+                },
+            ),
+            (
+                "wakelog-armer",
+                |shared| &shared.signals.armer,
+                |shared, parker| {
+                    shared.armer_loop(parker);
+                },
+            ),
+            (
+                "wakelog-caretaker",
+                |shared| &shared.signals.caretaker,
+                |shared, parker| shared.caretaker_loop(parker),
+            ),
+            (
+                "wakelog-index",
+                |shared| &shared.signals.indexer,
+                |shared, parker| shared.index_loop(parker),
+            ),
+            (
+                "wakelog-dispatch",
+                |shared| &shared.signals.dispatcher,
+                dispatcher,
+            ),
+        ];
+        if shared.options.dedup_ids_value() > 0 {
+            threads.push((
+                "wakelog-ids",
+                |shared| &shared.signals.ids,
+                |shared, parker| shared.ids_loop(parker),
+            ));
+        }
+        Self::with(shared, &threads)
     }
 
     /// Starts the threads of a log that is open for reading only.

@@ -68,8 +68,8 @@ fn what_is_appended_is_read_also_after_a_reopen() {
 fn a_batch_has_dense_offsets_and_shares_a_time() {
     on_both(|open| {
         let log = open(&small());
-        let events = (0..10).map(|_| NewEvent::new("a.b", b"x").name("n").id("i").from("f"));
-        assert_eq!(log.append_batch(events).unwrap(), 0..10);
+        let events = (0..10).map(|_| NewEvent::new("a.b", b"x").name("n").from("f"));
+        assert_eq!(log.append_batch(events).unwrap().offsets, 0..10);
         let mut reader = log.reader().open().unwrap();
         let page = reader.page(1 << 20).unwrap().unwrap();
         assert_eq!(page.len(), 10);
@@ -77,7 +77,7 @@ fn a_batch_has_dense_offsets_and_shares_a_time() {
         assert!(times.windows(2).all(|pair| pair[0] == pair[1]));
         assert!(
             page.iter()
-                .all(|event| event.name() == Some("n") && event.id() == Some("i"))
+                .all(|event| event.name() == Some("n") && event.from() == Some("f"))
         );
         assert!(reader.page(1).unwrap().is_none());
     });

@@ -15,7 +15,7 @@ const SERIAL_TAG: u8 = 128;
 pub(super) struct Sample {
     pub(super) topics: Vec<usize>,
     pub(super) not_to: Vec<usize>,
-    /// Bits: name, id, from.
+    /// Bits: name, id, from. What is above them says which id it is; 0: one of its own.
     pub(super) texts: u8,
     pub(super) payload_bytes: usize,
     pub(super) serial: u64,
@@ -36,12 +36,18 @@ impl Sample {
         (self.texts & 1 << bit != 0).then_some(text)
     }
 
-    fn texts(&self) -> [Option<&'static str>; 3] {
-        [
-            self.text(0, "said"),
-            self.text(1, "id-1"),
-            self.text(2, "alice"),
-        ]
+    /// The id, if there is one.
+    pub(super) fn id(&self) -> Option<String> {
+        let shared = self.texts >> 3;
+        let id = match shared {
+            0 => format!("own-{}", self.serial),
+            _ => format!("shared-{shared}"),
+        };
+        self.text(1, "").map(|_| id)
+    }
+
+    pub(super) fn from(&self) -> Option<&'static str> {
+        self.text(2, "alice")
     }
 
     /// The bytes of the payload: of every length different ones for each serial, and full of
@@ -56,6 +62,7 @@ impl Sample {
         SampleBytes {
             payload: self.payload(),
             serial: self.serial.to_le_bytes(),
+            id: self.id(),
         }
     }
 
@@ -65,10 +72,13 @@ impl Sample {
         let mut event = NewEvent::new(first, &bytes.payload);
         event = topics.fold(event, |event, topic| event.also_to(topic));
         event = self.not_to().fold(event, |event, name| event.not_to(name));
-        let [name, id, from] = self.texts();
+        let name = self.text(0, "said");
         event = name.into_iter().fold(event, |event, text| event.name(text));
-        event = id.into_iter().fold(event, |event, text| event.id(text));
-        event = from.into_iter().fold(event, |event, text| event.from(text));
+        event = bytes.id.iter().fold(event, |event, text| event.id(text));
+        event = self
+            .from()
+            .into_iter()
+            .fold(event, |event, text| event.from(text));
         // One in four has no attribute, so that the plain form is there too.
         if self.serial % 4 == 0 {
             event
@@ -82,7 +92,9 @@ impl Sample {
         let serial = (self.serial % 4 != 0).then(|| self.serial.to_le_bytes());
         let same = self.topics().eq(read.topics())
             && self.not_to().eq(read.not_to())
-            && self.texts() == [read.name(), read.id(), read.from()]
+            && self.text(0, "said") == read.name()
+            && self.id().as_deref() == read.id()
+            && self.from() == read.from()
             && serial.as_ref().map(|bytes| &bytes[..]) == read.attribute(SERIAL_TAG)
             && self.payload() == read.payload();
         (!same).then(|| format!("{read:?} is not {self:?}"))
@@ -98,4 +110,5 @@ impl Sample {
 pub(super) struct SampleBytes {
     payload: Vec<u8>,
     serial: [u8; 8],
+    id: Option<String>,
 }

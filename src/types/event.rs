@@ -69,7 +69,10 @@ impl<'a> NewEvent<'a> {
         self
     }
 
-    /// Gives the event an id of the user's own.
+    /// Gives the event an id of the user's own, which stays the same when the event is sent again:
+    /// it is appended once, as long as the log remembers the id together with
+    /// [`from`](NewEvent::from). See [`Options::dedup_ids`](crate::Options::dedup_ids). An empty
+    /// id is none.
     pub fn id(mut self, id: &'a str) -> NewEvent<'a> {
         self.extras().id = Some(id);
         self

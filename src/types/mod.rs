@@ -2,6 +2,7 @@
 //!
 //! Nothing here does I/O, and nothing here imports another module of the crate.
 
+mod appended;
 mod event;
 mod filter;
 mod filter_set;
@@ -14,6 +15,7 @@ mod serial;
 mod stats;
 mod topic;
 
+pub use appended::{Appended, AppendedBatch};
 pub use event::NewEvent;
 pub use filter::{Filter, FilterError};
 pub use filter_set::{FilterSet, MAX_FILTERS, MAX_IDENTITIES};

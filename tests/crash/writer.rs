@@ -82,7 +82,7 @@ impl Appender<'_> {
         let events = topics
             .zip(&payloads)
             .map(|(topic, payload)| NewEvent::new(topic, payload).name("batched"));
-        let offsets = self.log.append_batch(events).unwrap();
+        let offsets = self.log.append_batch(events).unwrap().offsets;
         assert_eq!(offsets.end - offsets.start, contents[0].count);
         offsets.start
     }

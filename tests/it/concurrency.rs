@@ -17,7 +17,7 @@ fn append(log: &Log, thread: u64) -> Answers {
         if turn % 5 == 0 {
             let payloads: Vec<_> = (0..3).map(payload).collect();
             let events = payloads.iter().map(|payload| NewEvent::new("a", payload));
-            let offsets = log.append_batch(events).unwrap();
+            let offsets = log.append_batch(events).unwrap().offsets;
             answers.extend(offsets.zip(payloads));
         } else {
             let offset = log.append("a", payload(0)).unwrap();

@@ -59,7 +59,8 @@ fn a_batch_may_have_half_a_segment() {
     // A frame header, and for each event a record header, the audience and the payload.
     let most = (32_768 - 32) / (8 + 4 + 1_000);
     let log = log();
-    let offsets = log.append_batch((0..most).map(|_| event())).unwrap();
+    let batch = log.append_batch((0..most).map(|_| event())).unwrap();
+    let offsets = batch.offsets;
     assert_eq!(offsets, 0..u64::try_from(most).unwrap());
     let (bytes, limit) = too_large(log.append_batch((0..=most).map(|_| event())));
     assert_eq!(limit, 32_768);
@@ -101,7 +102,7 @@ fn a_batch_has_at_least_one_event_and_at_most_so_many() {
         let before = log.next_offset();
         let batch = log.append_batch((0..count).map(|_| NewEvent::new("t", "x")));
         match batch {
-            Ok(offsets) if fits => assert_eq!(offsets, before..before + count),
+            Ok(batch) if fits => assert_eq!(batch.offsets, before..before + count),
             Err(AppendError::TooMany { limit: 10 }) if !fits => {
                 assert_eq!(log.next_offset(), before);
             }

@@ -7,6 +7,7 @@ mod child;
 mod concurrency;
 mod cursor_filters;
 mod cursors;
+mod dedup;
 mod executor;
 mod full_disk;
 mod host;

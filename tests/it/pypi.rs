@@ -45,7 +45,7 @@ fn append(log: &Log, lines: &[&[u8]], topics: &[String]) {
             }
         } else {
             let events = chunk.iter().map(|(line, topic)| NewEvent::new(topic, line));
-            let offsets = log.append_batch(events).unwrap();
+            let offsets = log.append_batch(events).unwrap().offsets;
             let count = u64::try_from(chunk.len()).unwrap();
             assert_eq!(offsets.end - offsets.start, count);
         }

@@ -61,7 +61,7 @@ fn append(shared: &Shared) -> Result<bool, String> {
     match shared.append(&mut frame, Wait::Never) {
         Ok(appended) => {
             ensure!(
-                appended == (next..next + 1),
+                appended.offsets == (next..next + 1),
                 "{appended:?} was appended at {next}"
             );
             Ok(true)

@@ -189,7 +189,7 @@ impl Writing {
                 .iter()
                 .zip(&bytes)
                 .map(|(sample, bytes)| sample.event(bytes));
-            assert_eq!(log.append_batch(events).unwrap(), next..next + 4);
+            assert_eq!(log.append_batch(events).unwrap().offsets, next..next + 4);
         } else {
             let sample = self.sample();
             assert_eq!(

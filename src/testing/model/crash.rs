@@ -1,10 +1,11 @@
 //! The ends of a process and of a disk, beside what must be left of them.
 
 use super::cursors::open;
-use super::ops::Then;
+use super::ops::{Harm, Then};
 use super::oracle::CursorOracle;
 use super::world::{Place, World};
-use crate::dir::MemoryDir;
+use crate::dedup;
+use crate::dir::{Directory, MemoryDir};
 use crate::testing::sample::Sample;
 use crate::{AppendError, GapReason, Opened, ReadError, Start, SyncError};
 use rustix::io::Errno;
@@ -22,6 +23,41 @@ impl World {
     /// The process dies, and another one opens the log: nothing that was appended is lost.
     pub(super) fn kill(&mut self) {
         self.die();
+        self.log = Some(self.place.open());
+        self.recovered(self.oracle.end());
+    }
+
+    /// The file of the ids is harmed while nobody has the log open: nobody is to notice.
+    pub(super) fn harm_ids(&mut self, kill: bool, harm: Harm) {
+        if kill {
+            self.die();
+        } else {
+            self.log().close().unwrap();
+            self.let_go();
+        }
+        let dir = self.place.dir();
+        let before = read_ids(&*dir);
+        let harmed = match (harm, &before) {
+            (Harm::Deleted, _) | (_, None) => None,
+            (Harm::Older, Some(_)) => self.older_ids.clone(),
+            (Harm::Torn(part), Some(bytes)) => {
+                Some(bytes[..bytes.len() * usize::from(part) / 256].to_vec())
+            }
+            (Harm::Flipped(part), Some(bytes)) => {
+                let mut bytes = bytes.clone();
+                let at = bytes.len() * usize::from(part) / 256;
+                bytes[at] ^= 1 << (part % 8);
+                Some(bytes)
+            }
+        };
+        if before.is_some() {
+            dir.unlink(dedup::NAME).unwrap();
+        }
+        if let Some(bytes) = harmed {
+            let file = dir.create_file(dedup::NAME).unwrap();
+            file.write_at(&bytes, 0).unwrap();
+        }
+        self.older_ids = before;
         self.log = Some(self.place.open());
         self.recovered(self.oracle.end());
     }
@@ -44,6 +80,7 @@ impl World {
 
     /// Power is lost: what was durable is left, and perhaps more of the rest, in order.
     pub(super) fn power_loss(&mut self, seed: u64) {
+        let before = self.log().position();
         let durable = self.die();
         assert!(durable >= self.oracle.durable);
         match &self.place {
@@ -56,6 +93,10 @@ impl World {
         }
         self.log = Some(self.place.open());
         let end = self.log().next_offset();
+        match self.log().wait_durable_at(before) {
+            Ok(()) => assert!(before.offset <= end),
+            Err(error) => assert!(before.offset > end && matches!(error, SyncError::Lost)),
+        }
         assert!(
             (durable..=self.oracle.end()).contains(&end),
             "{durable} <= {end}"
@@ -235,4 +276,11 @@ impl World {
             self.oracle.cursors.get_mut(number).unwrap().ack(acked);
         }
     }
+}
+
+fn read_ids(dir: &dyn Directory) -> Option<Vec<u8>> {
+    let file = dir.open_file(dedup::NAME, false).ok()?;
+    let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
+    assert_eq!(file.read_at(&mut bytes, 0).unwrap(), bytes.len());
+    Some(bytes)
 }

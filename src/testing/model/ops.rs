@@ -66,6 +66,18 @@ pub(super) enum Then {
     PowerLoss(u64),
 }
 
+/// What happens to the file of the ids while nobody has the log open.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Harm {
+    Deleted,
+    /// The one from the last time.
+    Older,
+    /// Cut to this part of it, in 256ths.
+    Torn(u8),
+    /// A bit is flipped at this part of it.
+    Flipped(u8),
+}
+
 #[derive(Clone, Debug)]
 pub(super) enum Operation {
     Append(Sample),
@@ -135,6 +147,11 @@ pub(super) enum Operation {
     Close,
     Kill,
     PowerLoss(u64),
+    /// Closed or killed, and then something happens to the file of the ids.
+    Ids {
+        kill: bool,
+        harm: Harm,
+    },
     FailSync {
         kth: u64,
         appends: Vec<Sample>,
@@ -159,7 +176,8 @@ fn sample() -> impl Strategy<Value = Sample> {
     ];
     let topics = vec(0..TOPICS.len(), 1..4);
     let not_to = prop_oneof![3 => Just(Vec::new()), 1 => vec(0..IDENTITIES.len(), 1..3)];
-    (topics, not_to, 0..8_u8, payload_bytes).prop_map(|(topics, not_to, texts, payload_bytes)| {
+    // Ids that repeat, and few enough events with one that the window overflows all the time.
+    (topics, not_to, 0..72_u8, payload_bytes).prop_map(|(topics, not_to, texts, payload_bytes)| {
         Sample {
             topics,
             not_to,
@@ -221,6 +239,15 @@ fn index_harm() -> impl Strategy<Value = IndexHarm> {
     ]
 }
 
+fn harm() -> impl Strategy<Value = Harm> {
+    prop_oneof![
+        1 => Just(Harm::Deleted),
+        3 => Just(Harm::Older),
+        1 => any::<u8>().prop_map(Harm::Torn),
+        1 => any::<u8>().prop_map(Harm::Flipped),
+    ]
+}
+
 fn operation() -> impl Strategy<Value = Operation> {
     let filter = || 0..FILTERS.len();
     let cursor = || 0..CURSORS;
@@ -256,6 +283,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => Just(Operation::Close),
         2 => Just(Operation::Kill),
         4 => seed().prop_map(Operation::PowerLoss),
+        2 => (any::<bool>(), harm()).prop_map(|(kill, harm)| Operation::Ids { kill, harm }),
         2 => (1..12_u64, vec(small(), 0..6), then())
             .prop_map(|(kth, appends, then)| Operation::FailSync { kth, appends, then }),
         2 => (any::<usize>(), index_harm())

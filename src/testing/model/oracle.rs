@@ -5,6 +5,9 @@ use crate::{Epoch, Gap, GapReason, LogId, Position};
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+/// Ids that the log remembers.
+pub(super) const WINDOW: usize = 6;
+
 /// The log that ought to be.
 pub(super) struct Oracle {
     pub(super) log: LogId,
@@ -54,6 +57,35 @@ impl Oracle {
 
     pub(super) fn end(&self) -> u64 {
         u64::try_from(self.events.len()).unwrap()
+    }
+
+    /// The offset of the event with this id, if it is among the last `WINDOW` that have one.
+    pub(super) fn known(&self, sample: &Sample) -> Option<u64> {
+        let id = sample.id()?;
+        let with_id = |(_, event): &(usize, &Sample)| event.id().is_some();
+        let last = self.events.iter().enumerate().rev().filter(with_id);
+        let same =
+            |event: &Sample| event.id().as_ref() == Some(&id) && event.from() == sample.from();
+        let found = last.take(WINDOW).filter(|(_, event)| same(event)).last();
+        found.map(|(offset, _)| u64::try_from(offset).unwrap())
+    }
+
+    /// Appends a batch and says the offset of each event.
+    pub(super) fn append_batch(&mut self, samples: Vec<Sample>) -> Vec<u64> {
+        // All are looked up before the first is entered.
+        let known: Vec<_> = samples.iter().map(|sample| self.known(sample)).collect();
+        let mut firsts: BTreeMap<_, u64> = BTreeMap::new();
+        let each = samples.into_iter().zip(known).map(|(sample, known)| {
+            let key = sample.id().map(|id| (id, sample.from()));
+            let known = known.or_else(|| firsts.get(key.as_ref()?).copied());
+            let offset = known.unwrap_or(self.end());
+            key.map(|key| firsts.insert(key, offset));
+            if known.is_none() {
+                self.append(sample);
+            }
+            offset
+        });
+        each.collect()
     }
 
     pub(super) fn append(&mut self, sample: Sample) {

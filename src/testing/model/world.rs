@@ -2,11 +2,11 @@
 
 use super::cursors::Handle;
 use super::ops::{KEPT, Operation};
-use super::oracle::Oracle;
+use super::oracle::{Oracle, WINDOW};
 use super::reading::Follower;
 use crate::dir::{Directory, DiskDir, MemoryDir};
 use crate::testing::sample::Sample;
-use crate::{AppendError, Event, Log, Options, Position, SyncPolicy};
+use crate::{AppendError, Appended, Event, Log, Options, Position, SyncPolicy};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -41,6 +41,8 @@ pub(super) struct World {
     pub(super) old_indexes: BTreeMap<String, Vec<u8>>,
     /// A definition may have been torn before it was synced.
     pub(super) torn_definition: bool,
+    /// The file of the ids as it once was.
+    pub(super) older_ids: Option<Vec<u8>>,
     serial: u64,
 }
 
@@ -49,18 +51,22 @@ pub(super) fn options() -> Options {
         .segment_bytes(16 << 10)
         .sync(SyncPolicy::Manual)
         .index_everything()
+        .dedup_ids(u32::try_from(WINDOW).unwrap())
 }
 
 impl Place {
-    pub(super) fn open(&self) -> Log {
-        let dir: Arc<dyn Directory> = match self {
+    pub(super) fn dir(&self) -> Arc<dyn Directory> {
+        match self {
             Self::Memory(dir) => Arc::new(dir.clone()),
             Self::Disk(dir, _) => {
                 let dir: Arc<dyn Directory> = dir.clone();
                 dir
             }
-        };
-        options().open_in(dir).unwrap()
+        }
+    }
+
+    pub(super) fn open(&self) -> Log {
+        options().open_in(self.dir()).unwrap()
     }
 }
 
@@ -80,6 +86,7 @@ impl World {
             follower: None,
             old_indexes: BTreeMap::new(),
             torn_definition: false,
+            older_ids: None,
             serial: 0,
         }
     }
@@ -119,6 +126,7 @@ impl World {
             Operation::Close => self.close(),
             Operation::Kill => self.kill(),
             Operation::PowerLoss(seed) => self.power_loss(*seed),
+            Operation::Ids { kill, harm } => self.harm_ids(*kill, *harm),
             Operation::FailSync { kth, appends, then } => self.fail_sync(*kth, appends, *then),
             Operation::FullDisk { by_room, appends } => self.full_disk(*by_room, appends),
         }
@@ -137,21 +145,30 @@ impl World {
 
     pub(super) fn append(&mut self, sample: &Sample) -> Result<(), AppendError> {
         let sample = self.new_sample(sample);
-        let offset = self.log().append_event(sample.event(&sample.bytes()))?;
-        assert_eq!(offset, self.oracle.end());
-        self.oracle.append(sample);
+        let appended = self.log().append_once(sample.event(&sample.bytes()))?;
+        self.check_appended(sample, appended);
         Ok(())
     }
 
     fn try_append(&mut self, sample: &Sample) {
         let sample = self.new_sample(sample);
-        match self.log().try_append(sample.event(&sample.bytes())) {
-            Ok(offset) => {
-                assert_eq!(offset, self.oracle.end());
-                self.oracle.append(sample);
-            }
+        match self.log().try_append_once(sample.event(&sample.bytes())) {
+            Ok(appended) => self.check_appended(sample, appended),
             Err(AppendError::WouldBlock) => {}
             Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn check_appended(&mut self, sample: Sample, appended: Appended) {
+        let known = self.oracle.known(&sample);
+        let offset = known.unwrap_or(self.oracle.end());
+        assert_eq!(
+            (appended.offset, appended.duplicate),
+            (offset, known.is_some())
+        );
+        assert_eq!(appended.position.offset, offset + 1);
+        if known.is_none() {
+            self.oracle.append(sample);
         }
     }
 
@@ -165,12 +182,11 @@ impl World {
             .iter()
             .zip(&bytes)
             .map(|(sample, bytes)| sample.event(bytes));
-        let offsets = self.log().append_batch(events).unwrap();
-        assert_eq!(offsets.start, self.oracle.end());
-        samples
-            .into_iter()
-            .for_each(|sample| self.oracle.append(sample));
-        assert_eq!(offsets.end, self.oracle.end());
+        let appended = self.log().append_batch(events).unwrap();
+        let before = self.oracle.end();
+        let expected = self.oracle.append_batch(samples);
+        assert_eq!(appended.offsets, before..self.oracle.end());
+        assert!(appended.iter().map(|event| event.offset).eq(expected));
     }
 
     fn sync(&mut self) {

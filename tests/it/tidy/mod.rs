@@ -21,7 +21,7 @@ const LOG: House = House {
     floors: &[
         &["types", "host", "error", "options"],
         &["format", "map", "dir", "history", "notify", "waiters"],
-        &["segment", "cursor_file", "mark_file"],
+        &["segment", "cursor_file", "dedup", "mark_file"],
         &["recovery", "index"],
         &["store", "inspect"],
         &["reader"],

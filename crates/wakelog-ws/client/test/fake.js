@@ -22,7 +22,7 @@ export const WELCOME = {
     subscriptions: 32,
     filters: 64,
     publishes: 256,
-    dedup_ids: 0,
+    dedup_ids: 65536,
     credit: { events: 40, bytes: 4_000 },
   },
 };

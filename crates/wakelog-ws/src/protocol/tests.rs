@@ -115,7 +115,10 @@ fn example_welcome() -> ServerMessage {
             min_ms: 500,
             max_ms: 30_000,
         },
-        limits: Limits::default(),
+        limits: Limits {
+            dedup_ids: 65_536,
+            ..Limits::default()
+        },
     }))
 }
 

@@ -35,7 +35,7 @@ pub(super) struct Desk<S: EventSource> {
     appends: VecDeque<(AppendKey, Publish)>,
     appending: bool,
     /// What was appended and waits for the disk, oldest first.
-    undurable: VecDeque<(AppendKey, u64)>,
+    undurable: VecDeque<(AppendKey, Position)>,
     syncing: bool,
 }
 
@@ -119,10 +119,10 @@ impl<S: EventSource> Desk<S> {
             }
         }
         if !self.syncing {
-            if let Some((_, offset)) = self.undurable.front() {
+            if let Some((_, position)) = self.undurable.front() {
                 self.syncing = true;
                 self.work
-                    .push(work::durable(Arc::clone(&self.shared), *offset));
+                    .push(work::durable(Arc::clone(&self.shared), *position));
                 moved = true;
             }
         }
@@ -199,11 +199,11 @@ impl<S: EventSource> Desk<S> {
             Done::Appended(key, answer) => {
                 self.appending = false;
                 match answer {
-                    Ok(offset) => self.undurable.push_back((key, offset)),
+                    Ok(position) => self.undurable.push_back((key, position)),
                     Err(failure) => self.session.handle_appended(key, Err(failure)),
                 }
             }
-            Done::Durable(offset, answer) => self.durable(offset, &answer),
+            Done::Durable(position, answer) => self.durable(position, &answer),
             Done::Stored(cursor, answer) => {
                 self.cursor = Some(cursor);
                 self.session.handle_stored(answer);
@@ -252,21 +252,22 @@ impl<S: EventSource> Desk<S> {
         self.connection.show_topics(self.readers.filters());
     }
 
-    /// Answers all appends that one sync has made durable.
-    fn durable(&mut self, offset: u64, answer: &Result<(), Failure>) {
+    /// Answers all appends that one sync has made durable, or has failed for. Of another epoch it
+    /// says nothing: an offset may be another event's there.
+    fn durable(&mut self, position: Position, answer: &Result<(), Failure>) {
         self.syncing = false;
         let end = self.shared.source.end();
         while let Some((key, at)) = self.undurable.front().copied() {
+            let below = |mark: Position| at.epoch == mark.epoch && at.offset <= mark.offset;
             match answer {
-                Ok(()) if at <= offset || at < end.offset => {
-                    let position = Position {
-                        offset: at + 1,
-                        ..end
-                    };
-                    self.session.handle_appended(key, Ok((at, position)));
+                Ok(()) if below(position) || below(end) => {
+                    let offset = at.offset.saturating_sub(1);
+                    self.session.handle_appended(key, Ok((offset, at)));
                 }
-                Ok(()) => break,
-                Err(failure) => self.session.handle_appended(key, Err(failure.clone())),
+                Err(failure) if at.epoch == position.epoch => {
+                    self.session.handle_appended(key, Err(failure.clone()));
+                }
+                Ok(()) | Err(_) => break,
             }
             self.undurable.pop_front();
         }

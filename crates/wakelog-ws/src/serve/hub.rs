@@ -75,19 +75,17 @@ impl Hub<LogSource> {
 }
 
 impl<S: EventSource> Hub<S> {
-    /// Appends an event and resolves when it is durable, from when on clients can see it.
+    /// Appends an event and resolves when it is durable, from when on clients can see it. For an id
+    /// that the log remembers, the answer is that of the first event.
     ///
     /// # Errors
     /// Says whether trying again makes sense. After an error the event may stand in the log all the
     /// same, if its sync has failed.
     pub async fn emit(&self, event: Outgoing) -> Result<Published, EmitError> {
         let source = &self.shared.source;
-        let offset = source.append(event).await.map_err(EmitError)?;
-        source.durable(offset).await.map_err(EmitError)?;
-        let position = Position {
-            offset: offset + 1,
-            ..source.end()
-        };
+        let position = source.append(event).await.map_err(EmitError)?;
+        source.durable(position).await.map_err(EmitError)?;
+        let offset = position.offset.saturating_sub(1);
         Ok(Published { offset, position })
     }
 
@@ -174,7 +172,7 @@ impl<S: EventSource> HubBuilder<S> {
         }
     }
 
-    /// What a client may do.
+    /// What a client may do. How many ids are remembered is for the source to say.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.config.limits = limits;
@@ -216,10 +214,11 @@ impl<S: EventSource> HubBuilder<S> {
     pub fn build(self) -> Hub<S> {
         let Self {
             source,
-            config,
+            mut config,
             authorize,
             stall,
         } = self;
+        config.limits.dedup_ids = source.dedup_ids().into();
         let registry = Registry::default();
         Hub {
             shared: Arc::new(Shared {

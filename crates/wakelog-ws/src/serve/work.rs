@@ -22,9 +22,10 @@ pub(super) enum Done<S: EventSource> {
     Cursor(Option<Result<S::Cursor, Failure>>),
     Opened(SubKey, Result<S::Reader, OpenFailure>),
     Read(SubKey, S::Reader, ReadAnswer),
-    Appended(AppendKey, Result<u64, Failure>),
-    /// Everything up to the offset is durable.
-    Durable(u64, Result<(), Failure>),
+    /// The position behind the event.
+    Appended(AppendKey, Result<Position, Failure>),
+    /// Everything before the position is durable.
+    Durable(Position, Result<(), Failure>),
     Stored(S::Cursor, Result<Position, Failure>),
 }
 
@@ -143,8 +144,8 @@ pub(super) fn append<S: EventSource>(
     })
 }
 
-pub(super) fn durable<S: EventSource>(shared: Arc<Shared<S>>, offset: u64) -> Work<S> {
-    Box::pin(async move { Done::Durable(offset, shared.source.durable(offset).await) })
+pub(super) fn durable<S: EventSource>(shared: Arc<Shared<S>>, position: Position) -> Work<S> {
+    Box::pin(async move { Done::Durable(position, shared.source.durable(position).await) })
 }
 
 pub(super) fn store<S: EventSource>(mut cursor: S::Cursor, position: Position) -> Work<S> {

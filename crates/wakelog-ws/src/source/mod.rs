@@ -42,11 +42,20 @@ pub trait EventSource: Send + Sync + 'static {
         consumer: String,
     ) -> impl Future<Output = Result<Self::Cursor, Failure>> + Send;
 
-    /// Appends an event and says its offset; it need not be durable yet.
-    fn append(&self, event: Outgoing) -> impl Future<Output = Result<u64, Failure>> + Send;
+    /// How many ids the source remembers: an event with the id and the `from` of one of the last so
+    /// many is not appended again. 0, the default, for none.
+    fn dedup_ids(&self) -> u32 {
+        0
+    }
 
-    /// Resolves when the event at the offset and all before it are durable.
-    fn durable(&self, offset: u64) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// Appends an event and says the position behind it, whose offset is one above the event's; it
+    /// need not be durable yet. For an id that is remembered it is the position behind the first
+    /// event.
+    fn append(&self, event: Outgoing) -> impl Future<Output = Result<Position, Failure>> + Send;
+
+    /// Resolves when everything before a position that [`append`](Self::append) has said is
+    /// durable. What was lost since is a failure, even if another event has its offset now.
+    fn durable(&self, position: Position) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
 /// Reads events in order.

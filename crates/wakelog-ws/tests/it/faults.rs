@@ -330,13 +330,13 @@ impl EventSource for Moody {
         self.log.open_cursor(consumer).await
     }
 
-    async fn append(&self, event: Outgoing) -> Result<u64, Failure> {
+    async fn append(&self, event: Outgoing) -> Result<Position, Failure> {
         mood(&self.broken)?;
         self.log.append(event).await
     }
 
-    async fn durable(&self, offset: u64) -> Result<(), Failure> {
-        self.log.durable(offset).await
+    async fn durable(&self, position: Position) -> Result<(), Failure> {
+        self.log.durable(position).await
     }
 }
 

@@ -8,7 +8,7 @@ use tempfile::tempdir;
 use tokio_tungstenite::tungstenite::Message;
 use wakelog_ws::{Hub, Outgoing, Payload};
 
-use crate::kit::{PATIENCE, Server, fill, log_at, offsets, within};
+use crate::kit::{PATIENCE, Server, copy, fill, log_at, offsets, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_newer_connection_of_a_consumer_fences_the_older() {
@@ -225,4 +225,42 @@ async fn clients_shows_who_is_here_and_how_far_behind() {
         }
     };
     within(gone).await;
+}
+
+/// A client whose answer was lost sends again: to another connection, to a server that was closed,
+/// and to one that was killed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_published_again_is_stored_once() {
+    let dir = tempdir().unwrap();
+    let (path, killed) = (dir.path().join("log"), dir.path().join("killed"));
+    let log = log_at(&path);
+    let server = Server::start(Hub::new(log.clone()).unwrap()).await;
+    let (mut alice, welcome) = server.welcome(Some("alice")).await;
+    assert_eq!(welcome["limits"]["dedup_ids"], 65_536);
+    let first = alice.publish("1", "a", "x").await;
+    assert_eq!(alice.publish("2", "a", "y").await["offset"], 1);
+    assert_eq!(alice.publish("1", "a", "x").await, first);
+    // Another sender's id is another id.
+    let (mut bob, _) = server.welcome(Some("bob")).await;
+    assert_eq!(bob.publish("1", "a", "z").await["offset"], 2);
+    let emit = || {
+        let event = Outgoing::to("a", Payload::text("w")).id("1").from("carol");
+        server.hub.emit(event)
+    };
+    assert_eq!(emit().await.unwrap().offset, 3);
+    assert_eq!(emit().await.unwrap().offset, 3);
+    copy(&path, &killed);
+    server.stop().await;
+    log.close().unwrap();
+    drop(log);
+
+    for path in [path, killed] {
+        let server = Server::start(Hub::new(log_at(&path)).unwrap()).await;
+        let (mut alice, _) = server.welcome(Some("alice")).await;
+        let again = alice.publish("1", "a", "x").await;
+        assert_eq!(again["offset"], first["offset"]);
+        alice.subscribe(&["a"], json!({"start": "earliest"})).await;
+        assert_eq!(offsets(&alice.take(4).await), [0, 1, 2, 3]);
+        server.stop().await;
+    }
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Instant;
-use wakelog::{Log, NewEvent, Options};
+use wakelog::{Appended, Log, NewEvent, Options};
 
 /// Append the lines of the standard input, one event each.
 ///
@@ -153,8 +153,8 @@ impl Appender {
         }
         if self.args.batch == 1 {
             let event = plain(&self.args, bytes, ended);
-            let offset = self.log.append_event(event)?;
-            self.appended(offset..offset + 1);
+            let answer = self.log.append_once(event)?;
+            self.answered(answer);
             return Ok(());
         }
         self.entry(Entry::plain(bytes, ended))
@@ -178,16 +178,23 @@ impl Appender {
             Entry::Plain { bytes, ended } => plain(args, bytes, *ended),
             Entry::Full(event) => event.to_event(),
         });
-        let offsets = self.log.append_batch(events)?;
+        let batch = self.log.append_batch(events)?;
         self.pending.clear();
-        self.appended(offsets);
+        for answer in batch.iter() {
+            self.answered(answer);
+        }
         Ok(())
     }
 
-    fn appended(&mut self, offsets: Range<u64>) {
-        self.summary.first.get_or_insert(offsets.start);
-        self.summary.last = offsets.end.checked_sub(1);
-        self.summary.events += offsets.end - offsets.start;
+    /// Takes note of an event. One whose id the log remembers has the offset of the first one, and
+    /// counts for nothing.
+    fn answered(&mut self, answer: Appended) {
+        let offsets = answer.offset..answer.offset + 1;
+        if !answer.duplicate {
+            self.summary.first.get_or_insert(answer.offset);
+            self.summary.last = Some(answer.offset);
+            self.summary.events += 1;
+        }
         if self.args.offsets {
             match self.fresh.last_mut() {
                 Some(last) if last.end == offsets.start => last.end = offsets.end,

@@ -131,24 +131,30 @@ impl EventSource for LogSource {
         })
     }
 
-    async fn append(&self, event: Outgoing) -> Result<u64, Failure> {
+    fn dedup_ids(&self) -> u32 {
+        self.log.dedup_ids()
+    }
+
+    async fn append(&self, event: Outgoing) -> Result<Position, Failure> {
         let mark = [event.payload.encoding().mark()];
-        match self.log.try_append(new_event(&event, &mark)) {
+        match self.log.try_append_once(new_event(&event, &mark)) {
             Err(AppendError::WouldBlock) => {}
-            Ok(offset) => return Ok(offset),
+            Ok(appended) => return Ok(appended.position),
             Err(error) => return Err(append_failure(&error)),
         }
-        // The next segment is late; that is the one moment at which an append waits for the disk.
+        // The next segment is late, or the ids are not found yet: the moments at which an append
+        // waits for the disk.
         let log = self.log.clone();
-        let waited = spawn_blocking(move || log.append_event(new_event(&event, &mark))).await;
+        let waited = spawn_blocking(move || log.append_once(new_event(&event, &mark))).await;
         waited
             .map_err(|_| internal())?
+            .map(|appended| appended.position)
             .map_err(|error| append_failure(&error))
     }
 
-    async fn durable(&self, offset: u64) -> Result<(), Failure> {
+    async fn durable(&self, position: Position) -> Result<(), Failure> {
         self.log
-            .durable(offset)
+            .durable_at(position)
             .await
             .map_err(|error| sync_failure(&error))
     }
