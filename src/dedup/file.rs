@@ -134,8 +134,8 @@ impl<'d> Draft<'d> {
         Ok(())
     }
 
-    /// Puts it in the place of the one before. Its bytes are on disk then, its name with the next sync
-    /// of the directory: an error of that sync is for those whose events rest on it.
+    /// Puts it in the place of the one before. Its bytes are on disk then, its name with the next
+    /// sync of the directory: an error of that sync is for those whose events rest on it.
     pub(crate) fn finish(self, since: u64, until: u64, epoch: Epoch) -> io::Result<()> {
         let head = IdsHead {
             count: self.count,
