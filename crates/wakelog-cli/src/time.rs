@@ -10,14 +10,24 @@ pub(crate) fn text(micros: u64) -> String {
     time.map_or_else(|| micros.to_string(), |time| format!("{time:.6}"))
 }
 
+/// Microseconds since 1970 of a text such as `2026-05-01T12:00:00Z`; before 1970, 0.
+pub(crate) fn parse(text: &str) -> Option<u64> {
+    let time: Timestamp = text.parse().ok()?;
+    Some(u64::try_from(time.as_microsecond()).unwrap_or(0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn times_are_exact() {
+    fn times_come_back() {
         let micros = 1_777_636_800_000_001;
         assert_eq!(text(micros), "2026-05-01T12:00:00.000001Z");
+        assert_eq!(parse(&text(micros)), Some(micros));
+        assert_eq!(parse("2026-05-01T14:00:00.000001+02:00"), Some(micros));
+        assert_eq!(parse("1969-01-01T00:00:00Z"), Some(0));
+        assert_eq!(parse("yesterday"), None);
         assert_eq!(text(u64::MAX), u64::MAX.to_string());
     }
 }

@@ -14,9 +14,13 @@ pub(crate) struct Args {
     /// The directory of the log.
     dir: PathBuf,
 
-    /// Print one JSON object.
+    /// Print one JSON object; with --topics, one a topic.
     #[arg(long)]
     json: bool,
+
+    /// List the topics instead: how many events each has, and its last one.
+    #[arg(long)]
+    topics: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -29,6 +33,8 @@ struct Stat {
     durable_at: DurableAt,
     segments: u64,
     bytes: u64,
+    /// `None` if there are more than a list may hold.
+    topics: Option<usize>,
     cursors: u64,
     oldest_time: Option<String>,
     newest_time: Option<String>,
@@ -42,6 +48,9 @@ struct DurableAt {
 
 pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Outcome, Failure> {
     let log = Log::open_read_only(&args.dir)?;
+    if args.topics {
+        return topics(&log, args.json, output);
+    }
     let stat = gather(&log)?;
     if args.json {
         output.json(&stat)?;
@@ -53,6 +62,11 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Outcome, Failure> 
 
 fn gather(log: &Log) -> Result<Stat, Failure> {
     let stats = log.stats();
+    let topics = match log.topics([">"]) {
+        Ok(topics) => Some(topics.len()),
+        Err(ReadError::TooManyTopics { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
     Ok(Stat {
         log: log.id().to_string(),
         epoch: stats.epoch.to_string(),
@@ -65,6 +79,7 @@ fn gather(log: &Log) -> Result<Stat, Failure> {
         },
         segments: stats.segments,
         bytes: stats.segment_bytes,
+        topics,
         cursors: stats.cursors,
         oldest_time: stats.oldest_time.map(time::text),
         newest_time: newest(log, stats.next_offset)?.map(time::text),
@@ -102,7 +117,43 @@ fn table(stat: &Stat, output: &mut Output) -> Result<(), Failure> {
         "segments",
         &format!("{}, {}", stat.segments, output::bytes(stat.bytes)),
     )?;
+    let topics = stat
+        .topics
+        .map_or_else(|| "very many".to_owned(), |topics| topics.to_string());
+    output.field("topics", &topics)?;
     output.field("cursors", &number(stat.cursors))?;
     output.field("oldest", &stat.oldest_time.clone().unwrap_or_else(none))?;
     output.field("newest", &stat.newest_time.clone().unwrap_or_else(none))
+}
+
+#[derive(Debug, Serialize)]
+struct TopicLine<'a> {
+    topic: &'a str,
+    events: u64,
+    last: u64,
+}
+
+fn topics(log: &Log, json: bool, output: &mut Output) -> Result<Outcome, Failure> {
+    let topics = log.topics([">"])?;
+    let width = topics.iter().map(|info| info.topic.chars().count());
+    let width = width.max().unwrap_or(0).clamp(5, 60);
+    if !json && !topics.is_empty() {
+        let head = format!("{:<width$}  {:>12}  {:>12}", "topic", "events", "last");
+        let head = output.styled(output::DIM, &head);
+        output.line(&head)?;
+    }
+    for info in &topics {
+        let (topic, events, last) = (info.topic.as_str(), info.events, info.last);
+        if json {
+            output.json(&TopicLine {
+                topic,
+                events,
+                last,
+            })?;
+        } else {
+            let topic = output.styled(output::TOPIC, &format!("{topic:<width$}"));
+            output.line(&format!("{topic}  {:>12}  {last:>12}", number(events)))?;
+        }
+    }
+    Ok(Outcome::Fine)
 }

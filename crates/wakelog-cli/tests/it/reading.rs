@@ -202,8 +202,38 @@ fn stat_in_numbers() {
         (&stat["first"], &stat["next"], &stat["durable"]),
         (&0.into(), &3.into(), &3.into())
     );
-    assert_eq!(stat["segments"], 1);
+    assert_eq!((&stat["segments"], &stat["topics"]), (&1.into(), &1.into()));
     assert_eq!(stat["log"].as_str().unwrap().len(), 32);
     assert!(stat["oldest_time"].as_str() <= stat["newest_time"].as_str());
     assert!(place.run("stat", &[]).good().text().contains("3"));
+}
+
+#[test]
+fn the_last_ones_and_times() {
+    let place = Place::new();
+    place.append(&["--topic", "a"], b"0\n1\n");
+    place.append(&["--topic", "b"], b"2\n3\n4\n");
+    let lines = json_lines(&place.run("cat", &["--json"]).good());
+    let time = lines[2]["time"].as_str().unwrap();
+    let cases: [(&[&str], &str); 7] = [
+        (&["--from", "last:2"], "3\n4\n"),
+        (&["--from", "last:1", "--topics", "a"], "1\n"),
+        (&["--from", "last:0"], ""),
+        (&["--from", "last-per-topic"], "1\n4\n"),
+        (&["--from", "1970-01-01T00:00:00Z", "-n", "1"], "0\n"),
+        (&["--from", "2100-01-01T00:00:00Z"], ""),
+        (&["--from", time, "--topics", "b"], "2\n3\n4\n"),
+    ];
+    for (words, expected) in cases {
+        let words = [words, &["--raw"]].concat();
+        assert_eq!(
+            place.run("cat", &words).good().text(),
+            expected,
+            "{words:?}"
+        );
+    }
+    let topics = json_lines(&place.run("stat", &["--topics", "--json"]).good());
+    let b = serde_json::json!({"topic": "b", "events": 3, "last": 4});
+    assert_eq!((topics.len(), &topics[1]), (2, &b));
+    assert!(place.run("stat", &["--topics"]).good().text().contains("a"));
 }
