@@ -48,8 +48,10 @@ impl Terminal {
 pub(crate) struct Output {
     writer: BufWriter<Stdout>,
     pub(crate) terminal: Terminal,
-    /// When the progress line was drawn last; `None` while there is none.
-    drawn: Option<Instant>,
+    /// When this began, or the progress line was drawn last.
+    drawn: Instant,
+    /// A progress line stands on the terminal.
+    pending: bool,
 }
 
 impl Output {
@@ -57,12 +59,14 @@ impl Output {
         Self {
             writer: BufWriter::with_capacity(BUFFER, io::stdout()),
             terminal,
-            drawn: None,
+            drawn: Instant::now(),
+            pending: false,
         }
     }
 
     /// Writes bytes as they are.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.end_progress();
         self.writer
             .write_all(bytes)
             .map_err(|error| Failure::output(&error))
@@ -76,6 +80,7 @@ impl Output {
 
     /// Writes a value as one line of JSON.
     pub(crate) fn json(&mut self, value: &impl serde::Serialize) -> Result<(), Failure> {
+        self.end_progress();
         serde_json::to_writer(&mut self.writer, value)
             .map_err(|error| Failure::output(&error.into()))?;
         self.write(b"\n")
@@ -97,20 +102,28 @@ impl Output {
         self.line(&format!("{label} {value}"))
     }
 
-    /// Says how far a long work is, when there is somebody to see it.
+    /// Says how far a long work is, when there is somebody to see it and it takes long enough.
     pub(crate) fn progress(&mut self, text: impl FnOnce() -> String) {
-        let due = self.drawn.is_none_or(|drawn| drawn.elapsed() >= REDRAW);
-        if self.terminal.progress && due {
-            let dim = paint(self.terminal.error_colour, DIM, &text());
-            eprint!("\r\x1b[K{dim}");
-            self.drawn = Some(Instant::now());
+        if self.terminal.progress && self.drawn.elapsed() >= REDRAW {
+            self.announce(&text());
         }
     }
 
-    /// Takes the progress line away, before results are printed.
-    pub(crate) fn end_progress(&mut self) {
-        if self.drawn.take().is_some() {
+    /// Says what a long work is about to do.
+    pub(crate) fn announce(&mut self, text: &str) {
+        if self.terminal.progress {
+            let dim = paint(self.terminal.error_colour, DIM, text);
+            eprint!("\r\x1b[K{dim}");
+            self.drawn = Instant::now();
+            self.pending = true;
+        }
+    }
+
+    /// Takes the progress line away.
+    fn end_progress(&mut self) {
+        if self.pending {
             eprint!("\r\x1b[K");
+            self.pending = false;
         }
     }
 

@@ -10,8 +10,8 @@ use wakelog::{EventRef, Gap, GapReason, Log, ReadError, Reader};
 /// Print events of a log, from a place up to its end.
 ///
 /// Reads beside a process that writes. A gap (events that were trimmed or are damaged) is told
-/// where it lies: on stderr, or as an object among the others with --json. The exit code is 1 if any
-/// event was damaged or lost; events that were trimmed are told, but are no damage.
+/// where it lies: on stderr, or as an object among the others with --json. The exit code is 1 if
+/// any event was damaged or lost; events that were trimmed are told, but are no damage.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example: wakelog cat events --topics 'room.*' --from 100 --count 10 --json"

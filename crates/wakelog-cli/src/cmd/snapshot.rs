@@ -34,7 +34,7 @@ struct Copied {
 
 pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Outcome, Failure> {
     let log = Log::open_read_only(&args.dir)?;
-    output.progress(|| "copying".to_owned());
+    output.announce("copying");
     let copy = log.snapshot(&args.to).map_err(failure)?;
     let copied = Copied {
         first: copy.first_offset,

@@ -3,13 +3,16 @@
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, Output, count, unless};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 use wakelog::{Corruption, OpenError, Verification, VerifyOptions};
 
 /// Read and check every byte of a log.
 ///
-/// Changes nothing and works beside a process that writes. The exit code is 1 if events are lost or
-/// anything is damaged; a torn tail alone (what a crash has left unfinished) is no damage.
+/// Changes nothing (but indexes, when asked) and works beside a process that writes. The exit code
+/// is 1 if events are lost or anything is damaged; a torn tail alone (what a crash has left
+/// unfinished) is no damage.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: wakelog verify events --json | jq .corrupt")]
 pub(crate) struct Args {
@@ -19,6 +22,10 @@ pub(crate) struct Args {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+
+    /// Remove the topic indexes, which are made anew from the events when a reader needs them.
+    #[arg(long)]
+    repair_index: bool,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -32,6 +39,8 @@ struct Verified {
     torn_tail_bytes: u64,
     corrupt: Vec<Lost>,
     damaged: Vec<Damaged>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    indexes_removed: Option<u64>,
 }
 
 /// Events that cannot be read; `to` is the first offset behind them.
@@ -60,7 +69,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Outcome, Failure> 
         });
     };
     let options = VerifyOptions::new().progress(&mut progress);
-    let verified = match wakelog::verify(&args.dir, options) {
+    let mut verified = match wakelog::verify(&args.dir, options) {
         Ok(found) => Verified::new(found),
         // So damaged that it cannot be opened at all.
         Err(OpenError::Damaged(damage)) => Verified {
@@ -69,6 +78,9 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Outcome, Failure> 
         },
         Err(error) => return Err(error.into()),
     };
+    if args.repair_index {
+        verified.indexes_removed = Some(remove_indexes(&args.dir)?);
+    }
     if args.json {
         output.json(&verified)?;
     } else {
@@ -96,6 +108,7 @@ impl Verified {
             torn_tail_bytes: found.torn_tail_bytes,
             corrupt: corrupt.collect(),
             damaged: damaged.collect(),
+            indexes_removed: None,
         }
     }
 }
@@ -110,8 +123,31 @@ impl Damaged {
     }
 }
 
+/// Removes `<base>.index` files. They are derived, and one that is missing is built again; a
+/// process that has one open goes on with what it has.
+fn remove_indexes(dir: &Path) -> Result<u64, Failure> {
+    let failed = |error: io::Error| {
+        let at = dir.display();
+        Failure::System(format!("cannot remove an index in {at}: {error}"))
+    };
+    let mut removed = 0;
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        let base = name.to_str().and_then(|name| name.strip_suffix(".index"));
+        let ours = |base: &str| base.len() == 20 && base.bytes().all(|byte| byte.is_ascii_digit());
+        if base.is_some_and(ours) {
+            match fs::remove_file(dir.join(&name)) {
+                Ok(()) => removed += 1,
+                // Its segment was trimmed meanwhile, and it went too.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+    }
+    Ok(removed)
+}
+
 fn tell(found: &Verified, output: &mut Output) -> Result<(), Failure> {
-    output.end_progress();
     for Lost {
         segment,
         from,
@@ -136,6 +172,10 @@ fn tell(found: &Verified, output: &mut Output) -> Result<(), Failure> {
     if found.torn_tail_bytes > 0 {
         let bytes = output::bytes(found.torn_tail_bytes);
         output.line(&format!("torn tail of {bytes}: never durable, no damage"))?;
+    }
+    if let Some(removed) = found.indexes_removed {
+        let removed = count(removed, "topic index file");
+        output.line(&format!("{removed} removed, to be made anew when needed"))?;
     }
     let word = match found.ok {
         true => output.styled(output::GOOD, "ok"),

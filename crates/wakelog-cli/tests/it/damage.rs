@@ -196,3 +196,25 @@ fn a_log_that_cannot_be_opened_at_all() {
         .run("cat", &[])
         .refused(1, &["wakelog.meta is damaged", "restore"]);
 }
+
+#[test]
+fn indexes_are_removed_when_asked() {
+    let place = long_log();
+    let indexes = || {
+        let names = fs::read_dir(place.log())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name());
+        names
+            .filter(|name| name.to_str().unwrap().ends_with(".index"))
+            .count()
+    };
+    let before = indexes();
+    let found = json(&place.run("verify", &["--json"]).good());
+    assert!(found.get("indexes_removed").is_none() && indexes() == before);
+    let found = json(&place.run("verify", &["--json", "--repair-index"]).good());
+    assert_eq!((&found["indexes_removed"], indexes()), (&before.into(), 0));
+    let answer = place
+        .run("cat", &["--raw", "--topics", "events", "--from", "last:1"])
+        .good();
+    assert_eq!(answer.text(), line(EVENTS - 1) + "\n");
+}

@@ -234,8 +234,12 @@ impl Appender {
         };
         let (events, bytes) = (count(events, "event"), output::bytes(self.bytes));
         let time = self.begun.elapsed().as_secs_f64();
+        let at = match last - first {
+            0 => format!("offset {first}"),
+            _ => format!("offsets {first} to {last}"),
+        };
         output.remark(&format!(
-            "appended {events} ({bytes}) at offsets {first} to {last} in {time:.2} s"
+            "appended {events} ({bytes}) at {at} in {time:.2} s"
         ));
         Ok(())
     }

@@ -120,7 +120,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> std::result::Result<Outco
         payload: vec![0x5a; usize::try_from(args.size).unwrap_or(0)],
         threads: args.threads,
     };
-    output.progress(|| "measuring".to_owned());
+    output.announce("measuring");
     let floor = baseline(job.payload.len(), work::TOPIC.len(), job.events);
     let measured = match args.work {
         Work::Append => work::append(&job),
