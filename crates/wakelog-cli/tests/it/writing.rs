@@ -161,3 +161,26 @@ fn a_log_that_somebody_writes_is_locked() {
         .refused(3, &["open for writing elsewhere", "wakelog cat"]);
     assert_eq!(place.run("cat", &["--raw"]).good().text(), "b\n");
 }
+
+#[test]
+fn an_id_is_appended_once() {
+    let place = Place::new();
+    let input = b"{\"id\":\"a\"}\n{\"id\":\"b\"}\n{\"id\":\"a\"}\n";
+    let words = ["--json-input", "--offsets"];
+    assert_eq!(
+        place.feed("append", &words, input).good().text(),
+        "0\n1\n0\n"
+    );
+    let again = [&words[..], &["--batch", "3"]].concat();
+    assert_eq!(
+        place.feed("append", &again, input).good().text(),
+        "0\n1\n0\n"
+    );
+    let answer = place
+        .feed("append", &["--json-input", "--json"], input)
+        .good();
+    assert_eq!(
+        answer.text(),
+        "{\"first\":null,\"last\":null,\"events\":0}\n"
+    );
+}
