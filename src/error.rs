@@ -299,6 +299,15 @@ pub enum CursorError {
     /// log: read them with a reader, or with a cursor of another name.
     #[error("the cursor is damaged")]
     Corrupt(#[source] Corruption),
+    /// The time to live is out of its bounds: 1 minute to 100 years. Give another one.
+    #[error("a time to live is 1 minute to 100 years")]
+    TimeToLive,
+    /// The cursor was not used for as long as it lives. Open it to begin anew.
+    #[error("the cursor {name:?} has expired")]
+    Expired {
+        /// The name.
+        name: String,
+    },
     /// There is no cursor of that name. Create it by opening it.
     #[error("there is no cursor {name:?}")]
     Unknown {

@@ -54,7 +54,7 @@ mod log;
 #[cfg(test)]
 mod testing;
 
-pub use cursor::{Cursor, CursorBuilder};
+pub use cursor::{Cursor, CursorBuilder, CursorInfo, CursorState};
 pub use error::{
     AckError, AppendError, Corruption, CursorError, IoFailure, OpenError, ReadError, SyncError,
     TrimError,

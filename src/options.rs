@@ -114,6 +114,12 @@ pub enum Opened {
     New,
     /// It was there and goes on where it was acked.
     Resumed,
+    /// It was there, but nobody had used it for as long as it lives
+    /// ([`CursorBuilder::ttl`](crate::CursorBuilder::ttl)). It begins like a new one, at its start.
+    Expired {
+        /// The offset that the expired one wanted next.
+        acked: u64,
+    },
 }
 
 impl Options {

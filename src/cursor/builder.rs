@@ -1,7 +1,7 @@
 //! Opening a cursor.
 
 use super::Cursor;
-use crate::cursor_file::{CursorFile, SlotHandle};
+use crate::cursor_file::{Age, CursorFile, SlotHandle};
 use crate::error::{AckError, CursorError, ReadError};
 use crate::options::{Opened, ReadLevel, Start};
 use crate::reader::{Reading, Wish, start_at};
@@ -9,6 +9,7 @@ use crate::store::{Shared, Store};
 use crate::types::{FilterSet, check_name};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Says what a [`Cursor`] shall read. Made by [`Log::cursor`](crate::Log::cursor).
 #[derive(Clone)]
@@ -18,7 +19,12 @@ pub struct CursorBuilder {
     name: String,
     wish: Wish,
     refilter: bool,
+    time_to_live: Option<Duration>,
 }
+
+/// The bounds of a time to live: cursors in use are marked so each minute.
+const SHORTEST_LIFE: Duration = Duration::from_secs(60);
+const LONGEST_LIFE: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 impl CursorBuilder {
     pub(crate) fn new(store: Arc<Store>, name: String) -> Self {
@@ -27,6 +33,7 @@ impl CursorBuilder {
             name,
             wish: Wish::new(Start::Latest),
             refilter: false,
+            time_to_live: None,
         }
     }
 
@@ -65,12 +72,28 @@ impl CursorBuilder {
         self
     }
 
+    /// How long the cursor lives while nobody uses it: 1 minute to 100 years; for ever if not said
+    /// when it is made. It is used while a handle of it is open; after a crash, the last use is known
+    /// to the minute. Stored with the cursor; given for one that is known, it replaces
+    /// what is stored.
+    ///
+    /// One that has expired holds back no retention, and does not count for
+    /// [`Options::max_cursors`](crate::Options::max_cursors): when room is needed, the one that
+    /// expired first makes it. Until then opening the name says where it stood
+    /// ([`Opened::Expired`]). Nothing expires in the first minute after the log was opened, and
+    /// setting the clock makes nothing expire.
+    pub fn ttl(mut self, time_to_live: Duration) -> Self {
+        self.time_to_live = Some(time_to_live);
+        self
+    }
+
     /// Opens the cursor, and fences an older handle of the same name.
     ///
     /// # Errors
     /// [`CursorError::Name`] and [`CursorError::Filter`] for what was given;
     /// [`CursorError::FilterDiffers`] when the cursor is stored with others;
     /// [`CursorError::Corrupt`] when its slot is damaged; [`CursorError::TooMany`];
+    /// [`CursorError::TimeToLive`];
     /// [`CursorError::Offset`], [`CursorError::Reset`] and [`CursorError::NotAPlace`] for the start
     /// of a new one.
     pub fn open(self) -> Result<Cursor, CursorError> {
@@ -82,14 +105,19 @@ impl CursorBuilder {
         let open = shared.hold_open().map_err(closed_or_poisoned)?;
         let found = cursors.find(&self.name).map_err(CursorError::Corrupt)?;
         let (slot, filters, opened) = match found {
-            Some(slot) => {
+            Some(slot) if !has_expired(&shared, &slot) => {
                 let filters = self.filters_of_known(&shared, cursors, &slot)?;
+                slot.touch(shared.clock.now());
                 (slot, filters, Opened::Resumed)
             }
-            None => {
+            found => {
                 let filters = self.wish.filter_set()?;
-                let slot = self.create(&shared, cursors, &filters)?;
-                (slot, filters, Opened::New)
+                let opened = found.as_ref().map_or(Opened::New, |old| {
+                    let acked = old.acked();
+                    Opened::Expired { acked }
+                });
+                let slot = self.create(&shared, cursors, &filters, found.as_ref())?;
+                (slot, filters, opened)
             }
         };
         let start = Start::Offset(slot.acked());
@@ -110,22 +138,37 @@ impl CursorBuilder {
     ) -> Result<FilterSet, CursorError> {
         let stored = slot.definition().map_err(|error| self.io(shared, error))?;
         let stored_set = FilterSet::new(&stored.filters, stored.identities.as_deref())?;
-        if self.wish.filters.is_none() && self.wish.identities.is_none() && !self.refilter {
-            return Ok(stored_set);
-        }
-        let given = self.wish.filter_set()?;
-        if given == stored_set {
-            return Ok(given);
-        }
-        if !self.refilter {
+        let asked = self.wish.filters.is_some() || self.wish.identities.is_some() || self.refilter;
+        let given = if asked {
+            self.wish.filter_set()?
+        } else {
+            stored_set.clone()
+        };
+        if given != stored_set && !self.refilter {
             return Err(CursorError::FilterDiffers {
                 stored: stored.filters,
             });
         }
-        cursors
-            .redefine(slot, &self.name, &given)
-            .map_err(|error| self.io(shared, error))?;
+        let time_to_live = self.time_to_live()?.unwrap_or(stored.time_to_live);
+        if given != stored_set || time_to_live != stored.time_to_live {
+            cursors
+                .redefine(slot, &self.name, &given, time_to_live)
+                .map_err(|error| self.io(shared, error))?;
+        }
         Ok(given)
+    }
+
+    /// In microseconds.
+    fn time_to_live(&self) -> Result<Option<u64>, CursorError> {
+        let Some(time) = self.time_to_live else {
+            return Ok(None);
+        };
+        let micros = u64::try_from(time.as_micros()).ok();
+        let good = (SHORTEST_LIFE..=LONGEST_LIFE).contains(&time);
+        match micros.filter(|_| good) {
+            Some(micros) => Ok(Some(micros)),
+            None => Err(CursorError::TimeToLive),
+        }
     }
 
     fn create(
@@ -133,10 +176,20 @@ impl CursorBuilder {
         shared: &Shared,
         cursors: &CursorFile,
         filters: &FilterSet,
+        expired: Option<&SlotHandle>,
     ) -> Result<SlotHandle, CursorError> {
+        let time_to_live = self.time_to_live()?.unwrap_or(0);
         let start = start_at(shared, self.wish.start, self.wish.level, filters);
         let (start, gap) = start.map_err(reading_failed)?;
-        let slot = cursors.create(&self.name, filters, start)?;
+        if let Some(expired) = expired {
+            cursors.retire(&self.name)?;
+            shared.ack_waits.changed(expired.number());
+        }
+        let age = Age {
+            now: shared.clock.now(),
+            is_held: &|slot| shared.fences.is_held(slot),
+        };
+        let slot = cursors.create(&self.name, filters, time_to_live, start, &age)?;
         if let Some(gap) = gap {
             slot.keep(gap.to);
         }
@@ -149,7 +202,12 @@ impl CursorBuilder {
     }
 }
 
-fn closed_or_poisoned(error: AckError) -> CursorError {
+/// Whether nobody has used the cursor for as long as it lives.
+pub(super) fn has_expired(shared: &Shared, slot: &SlotHandle) -> bool {
+    slot.is_old(shared.clock.now()) && !shared.fences.is_held(slot.number())
+}
+
+pub(super) fn closed_or_poisoned(error: AckError) -> CursorError {
     match error {
         AckError::Poisoned => CursorError::Poisoned,
         AckError::ReadOnly => CursorError::ReadOnly,
@@ -157,7 +215,7 @@ fn closed_or_poisoned(error: AckError) -> CursorError {
     }
 }
 
-fn reading_failed(error: ReadError) -> CursorError {
+pub(super) fn reading_failed(error: ReadError) -> CursorError {
     match error {
         ReadError::Offset { asked, next } => CursorError::Offset { asked, next },
         ReadError::Filter(error) => CursorError::Filter(error),

@@ -1,8 +1,14 @@
 //! Cursors: named, durable progress of a consumer.
 
+mod acked;
 mod builder;
+mod life;
 
 pub use builder::CursorBuilder;
+pub use life::{CursorInfo, CursorState};
+
+pub(crate) use acked::AckedFuture;
+pub(crate) use life::{delete, list, put};
 
 use crate::cursor_file::SlotHandle;
 use crate::error::{AckError, ReadError, SyncError};
@@ -351,8 +357,15 @@ impl Cursor {
         }
         let shared = self.reading.shared();
         let open = shared.hold_open()?;
+        // Whoever deletes the cursor fences first, and then lets the acks pass that hold this.
+        if self.fence.is_fenced() {
+            return Err(AckError::Fenced);
+        }
         let changed = change(shared)?;
         drop(open);
+        shared
+            .ack_waits
+            .reached(self.slot.number(), || self.slot.acked());
         if changed {
             shared.wake_sync();
         }
@@ -395,6 +408,13 @@ impl Source for Cursor {
 impl Drop for Cursor {
     fn drop(&mut self) {
         let shared = self.reading.shared();
+        if let Ok(open) = shared.hold_open() {
+            if !self.fence.is_fenced() {
+                self.slot.touch(shared.clock.now());
+                drop(open);
+                shared.wake_sync();
+            }
+        }
         shared.fences.release(self.slot.number(), &self.fence);
     }
 }

@@ -62,8 +62,12 @@ impl CursorFile {
             table,
             definitions,
             next_slot: 0,
+            free: Vec::new(),
             stale,
             unfinished: Vec::new(),
+            retiring: Vec::new(),
+            tombs: Vec::new(),
+            ticked: Vec::new(),
         };
         let inner = Inner {
             dir,
@@ -177,6 +181,7 @@ pub(super) struct Newest {
     pub(super) position: u32,
     pub(super) hash: u64,
     pub(super) bytes: u32,
+    pub(super) time_to_live: u64,
     pub(super) kind: DefinitionKind,
 }
 
@@ -201,6 +206,7 @@ pub(super) fn newest(
                 position,
                 hash,
                 bytes,
+                time_to_live: head.time_to_live,
                 kind,
             };
             let known = newest.entry(head.slot).or_insert(this);

@@ -6,7 +6,7 @@ use super::slot::Progress;
 use super::table::{Entry, NOWHERE, Table};
 use crate::error::Corruption;
 use crate::format::{DefinitionKind, SlotHeader, SlotKey, SlotWord, place_of};
-use crate::types::LogId;
+use crate::types::{LogId, MAX_OFFSET};
 use std::collections::HashMap;
 
 /// What was found so far.
@@ -60,7 +60,7 @@ impl Found<'_> {
                 Meaning::Cursor {
                     unwritten: is_unwritten,
                 } => {
-                    used.push(*slot);
+                    used.push((*slot, definition.hash, definition.generation));
                     unwritten.extend(is_unwritten.then_some(entry));
                     self.know(definition.hash, entry);
                     live += u64::from(definition.bytes);
@@ -78,7 +78,24 @@ impl Found<'_> {
             true
         });
         self.look_at_the_rest(&newest);
-        let Found { table, faults, .. } = self;
+        let Found {
+            table,
+            faults,
+            chunks,
+            ..
+        } = self;
+        // A name that was deleted, or had expired, and was made again, when the power went before
+        // the first of the two was on disk: the later one holds.
+        used.retain(|(slot, hash, generation)| {
+            let holds = table.get(*hash).is_some_and(|entry| entry.slot == *slot);
+            if let Some((chunk, index)) = chunks.place_of(*slot).filter(|_| !holds) {
+                chunk.slot(index).clear();
+                stale.insert(*slot, *generation);
+            }
+            holds
+        });
+        unwritten.retain(|entry: &Entry| !stale.contains_key(&entry.slot));
+        let used = used.into_iter().map(|(slot, ..)| slot).collect();
         Loaded {
             table,
             faults,
@@ -143,6 +160,9 @@ impl Found<'_> {
             }
             progress.set(SlotWord::Kept, 0);
         }
+        if progress.time_to_live() != definition.time_to_live.min(MAX_OFFSET) {
+            progress.live_for(definition.time_to_live);
+        }
         if header.is_none() {
             if !unwritten {
                 self.tell(number, "the header of a cursor slot");
@@ -191,14 +211,14 @@ impl Found<'_> {
         SlotHeader::parse(words, self.log, number)
     }
 
-    /// Two slots of one name are damage too: one that can be used holds, and of two the one that
-    /// was defined later.
+    /// Of two slots of one name, one that can be used holds, and of two of these the one that was
+    /// defined later. Beside damage the other one is damage too.
     fn know(&mut self, hash: u64, entry: Entry) {
         let known = self.table.get(hash);
         let worth = |entry: &Entry| (!entry.corrupt, entry.position);
         let holds = known.is_none_or(|known| worth(&known) < worth(&entry));
         let other = if holds { known } else { Some(entry) };
-        if let Some(other) = other {
+        if let Some(other) = other.filter(|other| other.corrupt || entry.corrupt) {
             self.tell(other.slot, "one cursor of a name");
         }
         if holds {

@@ -15,6 +15,8 @@ mod check;
 mod chunk;
 mod copy;
 mod definitions;
+mod life;
+mod listing;
 mod load;
 mod meaning;
 mod saving;
@@ -26,6 +28,7 @@ mod tests;
 use chunk::{Chunk, Chunks};
 use definitions::Definitions;
 use parking_lot::Mutex;
+use slot::Progress;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
@@ -40,6 +43,8 @@ use crate::types::{FilterSet, LogId, to_usize};
 
 pub(crate) use check::check;
 pub(crate) use copy::copy;
+pub(crate) use life::Age;
+pub(crate) use listing::{Listed, list};
 pub(crate) use slot::SlotHandle;
 
 /// The cursors of a log that is open for writing.
@@ -71,8 +76,25 @@ struct State {
     next_slot: u32,
     /// Generations that free slots had in definitions that are still in the file.
     stale: HashMap<u32, u32>,
+    /// Slots below `next_slot` that are free, on disk too.
+    free: Vec<u32>,
     /// Slots whose word 2 is still to be stored.
     unfinished: Vec<u32>,
+    /// Deleted cursors whose slots are not free yet.
+    retiring: Vec<Retiring>,
+    /// Names, as hashes, of cursors that had expired when they were looked for; the oldest last.
+    tombs: Vec<u64>,
+    /// Slots whose time of use was stored since the last sync, and nothing else.
+    ticked: Vec<u32>,
+}
+
+/// A cursor that a definition says is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Retiring {
+    slot: u32,
+    generation: u32,
+    /// Place of that definition.
+    position: u32,
 }
 
 impl CursorFile {
@@ -111,7 +133,8 @@ impl CursorFile {
         )))
     }
 
-    /// Makes a cursor that stands at `start`. The name was checked, and it is not known.
+    /// Makes a cursor that stands at `start`. The name was checked, and it is not known. At the
+    /// limit, the one that expired first makes room: `lives` says for a slot whether it has.
     ///
     /// # Errors
     /// [`CursorError::TooMany`]; [`CursorError::DiskFull`] and [`CursorError::Io`] with nothing
@@ -120,7 +143,9 @@ impl CursorFile {
         &self,
         name: &str,
         filters: &FilterSet,
+        time_to_live: u64,
         start: u64,
+        age: &Age<'_>,
     ) -> Result<SlotHandle, CursorError> {
         let inner = &self.inner;
         let hash = name_hash(&inner.secret, name);
@@ -130,28 +155,24 @@ impl CursorFile {
             return Err(CursorError::Corrupt(corruption));
         }
         let limit = inner.max_cursors;
-        if state.table.len() >= to_usize(limit) {
+        let failed = |error| CursorError::from_io(inner.dir.path(), "make a cursor in", error);
+        if state.table.len() >= to_usize(limit) && !inner.evict(&mut state, age).map_err(failed)? {
             return Err(CursorError::TooMany { limit });
         }
-        let failed = |error| CursorError::from_io(inner.dir.path(), "make a cursor in", error);
-        let free = inner
-            .chunks
-            .next_free(&*inner.dir, inner.log, state.next_slot);
-        let (chunk, at, slot) = free
-            .map_err(failed)?
-            .ok_or(CursorError::TooMany { limit })?;
+        let free = inner.free_slot(&mut state).map_err(failed)?;
+        let (chunk, at, slot) = free.ok_or(CursorError::TooMany { limit })?;
         // A definition of an earlier, unfinished use of the slot must not fit these words.
         let generation = state
             .stale
             .get(&slot)
             .map_or(1, |stale| stale.wrapping_add(1).max(1));
-        let head = inner.head(slot, generation);
+        let head = inner.head(slot, generation, time_to_live);
         let position = state
             .definitions
             .append(&*inner.dir, head, name, filters, inner.log)
             .map_err(failed)?;
         state.stale.remove(&slot);
-        state.next_slot = slot + 1;
+        state.took(slot);
         state.table.insert(
             hash,
             Entry {
@@ -166,6 +187,9 @@ impl CursorFile {
         words.store(SlotWord::Acked.number(), key.pack(SlotWord::Acked, start));
         words.store(SlotWord::Saved.number(), key.pack(SlotWord::Saved, start));
         words.store(SlotWord::Kept.number(), key.pack(SlotWord::Kept, 0));
+        let progress = Progress::new(words, key);
+        progress.used(age.now);
+        progress.live_for(time_to_live);
         let [first, second, _] = SlotHeader { hash, generation }.words(inner.log, slot);
         words.store(0, first);
         words.store(1, second);
@@ -174,7 +198,7 @@ impl CursorFile {
         Ok(SlotHandle::new(inner, chunk, at, slot, generation, hash))
     }
 
-    /// Stores other filters and identities for a cursor. Its place stays.
+    /// Stores other filters, identities and time to live for a cursor. Its place stays.
     ///
     /// # Errors
     /// What the file system says; the cursor is then as before.
@@ -183,10 +207,11 @@ impl CursorFile {
         slot: &SlotHandle,
         name: &str,
         filters: &FilterSet,
+        time_to_live: u64,
     ) -> io::Result<()> {
         let inner = &self.inner;
         let mut state = inner.state.lock();
-        let head = inner.head(slot.number(), slot.generation());
+        let head = inner.head(slot.number(), slot.generation(), time_to_live);
         let position = state
             .definitions
             .append(&*inner.dir, head, name, filters, inner.log)?;
@@ -196,28 +221,10 @@ impl CursorFile {
             corrupt: false,
         };
         state.table.insert(slot.hash(), entry);
+        slot.live_for(time_to_live);
         drop(state);
         inner.dirty.store(true, Ordering::Release);
         Ok(())
-    }
-
-    /// The lowest offset that a cursor wants next; 0 if one is damaged, `None` without a cursor.
-    pub(crate) fn lowest_acked(&self) -> Option<u64> {
-        let inner = &self.inner;
-        let entries: Vec<Entry> = inner
-            .state
-            .lock()
-            .table
-            .iter()
-            .map(|(_, entry)| entry)
-            .collect();
-        let acked = entries.into_iter().map(|entry| {
-            let place = inner.chunks.place_of(entry.slot).filter(|_| !entry.corrupt);
-            place.map_or(0, |(chunk, index)| {
-                saving::acked_of(chunk, index).unwrap_or(0)
-            })
-        });
-        acked.min()
     }
 
     /// Whether there is something to bring to the disk.
@@ -227,7 +234,7 @@ impl CursorFile {
 }
 
 impl Inner {
-    fn head(&self, slot: u32, generation: u32) -> DefinitionHead {
+    fn head(&self, slot: u32, generation: u32, time_to_live: u64) -> DefinitionHead {
         let (time, kind) = (host::now(), DefinitionKind::InUse);
         // The id is the definitions' to give.
         DefinitionHead {
@@ -235,7 +242,7 @@ impl Inner {
             slot,
             generation,
             time,
-            time_to_live: 0,
+            time_to_live,
             kind,
         }
     }

@@ -3,7 +3,7 @@
 use super::chunk::Chunk;
 use super::slot::Progress;
 use super::table::NOWHERE;
-use super::{CursorFile, Inner, State};
+use super::{CursorFile, Inner, Retiring, State};
 use crate::format::{SlotHeader, SlotKey, SlotWord, place_of};
 use std::collections::BTreeMap;
 use std::io;
@@ -26,20 +26,28 @@ impl CursorFile {
         if !inner.dirty.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        let (unfinished, definitions) = {
+        let (unfinished, definitions, retiring, ticked) = {
             let mut state = inner.state.lock();
             (
                 std::mem::take(&mut state.unfinished),
                 state.definitions.take_unsynced(),
+                state.retiring.clone(),
+                std::mem::take(&mut state.ticked),
             )
         };
         if let Some(file) = definitions {
             file.sync()?;
         }
+        // Their definitions say that they are deleted, and that is on disk now.
+        inner.clear(&retiring);
         for chunk in inner.chunks.iter().filter(|chunk| chunk.take_dirty()) {
             save(chunk)?;
         }
-        inner.finish(&unfinished)
+        inner.finish(&unfinished)?;
+        let retired = retiring.iter().map(|gone| gone.slot);
+        inner.sync_slots(retired.chain(ticked))?;
+        inner.state.lock().set_free(&retiring);
+        Ok(())
     }
 
     /// After a failed sync, while nobody acks: the log ends at `end` now. Cursors above it are
@@ -58,7 +66,11 @@ impl CursorFile {
         let entries = state.table.iter().filter(|(_, entry)| !entry.corrupt);
         let slots: Vec<u32> = entries.map(|(_, entry)| entry.slot).collect();
         state.unfinished.clear();
-        inner.settle(&slots, end)
+        let retiring = state.retiring.clone();
+        inner.clear(&retiring);
+        inner.settle(&slots, end)?;
+        state.set_free(&retiring);
+        Ok(())
     }
 }
 
@@ -69,7 +81,8 @@ fn save(chunk: &Chunk) -> io::Result<()> {
     while let Some(indices) = chunk.take_group(group) {
         captured.extend(indices.filter_map(|index| {
             let progress = progress_of(chunk, index);
-            Some((index, progress.get(SlotWord::Acked)?))
+            let acked = progress.get(SlotWord::Acked)?;
+            Some((index, acked))
         }));
         if captured.len() >= BATCH {
             save_captured(chunk, &captured)?;
@@ -100,6 +113,11 @@ pub(super) fn progress_of(chunk: &Chunk, index: u32) -> Progress<'_> {
     )
 }
 
+/// The generation in word 1 of a slot.
+pub(super) fn generation_of(chunk: &Chunk, index: u32) -> u32 {
+    generation(chunk.slot(index).load(1))
+}
+
 /// The offset that the cursor in a slot wants next.
 pub(super) fn acked_of(chunk: &Chunk, index: u32) -> Option<u64> {
     let progress = progress_of(chunk, index);
@@ -115,7 +133,6 @@ fn generation(word: u64) -> u32 {
 impl Inner {
     /// Stores word 2 of slots whose definition and progress are on the disk, and brings it there.
     fn finish(&self, slots: &[u32]) -> io::Result<()> {
-        let mut ranges: BTreeMap<u16, (u32, u32)> = BTreeMap::new();
         for number in slots {
             let Some((chunk, index)) = self.chunks.place_of(*number) else {
                 continue;
@@ -124,7 +141,23 @@ impl Inner {
             let (hash, generation) = (slot.load(0), generation(slot.load(1)));
             let [_, _, in_use] = SlotHeader { hash, generation }.words(self.log, *number);
             slot.store(2, in_use);
-            let Some((chunk, _)) = place_of(*number) else {
+        }
+        self.sync_slots(slots.iter().copied())
+    }
+
+    /// Makes the slots of deleted cursors free ones, not on disk yet.
+    fn clear(&self, retiring: &[Retiring]) {
+        for gone in retiring {
+            if let Some((chunk, index)) = self.chunks.place_of(gone.slot) {
+                chunk.slot(index).clear();
+            }
+        }
+    }
+
+    fn sync_slots(&self, slots: impl Iterator<Item = u32>) -> io::Result<()> {
+        let mut ranges: BTreeMap<u16, (u32, u32)> = BTreeMap::new();
+        for number in slots {
+            let Some((chunk, index)) = place_of(number) else {
                 continue;
             };
             let range = ranges.entry(chunk).or_insert((index, index));
@@ -181,12 +214,15 @@ impl Inner {
 
     /// Leaves the definitions in the file that hold, and no others.
     pub(super) fn compact(&self, state: &mut State) -> io::Result<()> {
+        // A slot that was cleared is on disk before the definition goes that says why.
+        self.sync_chunks()?;
         let entries = state
             .table
             .iter()
             .filter(|(_, entry)| entry.position != NOWHERE);
-        let mut by_place: BTreeMap<u32, u64> = BTreeMap::new();
-        by_place.extend(entries.map(|(hash, entry)| (entry.position, hash)));
+        let mut by_place: BTreeMap<u32, Option<u64>> = BTreeMap::new();
+        by_place.extend(entries.map(|(hash, entry)| (entry.position, Some(hash))));
+        by_place.extend(state.retiring.iter().map(|gone| (gone.position, None)));
         let State {
             table,
             definitions,
@@ -195,7 +231,7 @@ impl Inner {
         } = state;
         stale.clear();
         definitions.compact(&*self.dir, by_place.keys().copied(), |from, to| {
-            let hash = by_place.get(&from).copied();
+            let hash = by_place.get(&from).copied().flatten();
             if let Some((hash, entry)) = hash.and_then(|hash| Some((hash, table.get(hash)?))) {
                 table.insert(
                     hash,

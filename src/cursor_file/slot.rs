@@ -2,8 +2,9 @@
 
 use super::Inner;
 use super::chunk::{Chunk, Slot};
-use super::definitions;
+use super::{definitions, saving};
 use crate::format::{SlotKey, SlotWord};
+use crate::types::MAX_OFFSET;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -30,6 +31,38 @@ impl<'a> Progress<'a> {
         self.slot.store(word.number(), self.key.pack(word, value));
     }
 
+    /// Makes a word say nothing.
+    pub(super) fn unset(&self, word: SlotWord) {
+        self.slot.store(word.number(), 0);
+    }
+
+    /// The cursor is in use now; without a time, *now* is what a word without a value says.
+    pub(super) fn used(&self, now: Option<u64>) {
+        match now {
+            Some(now) => self.set(SlotWord::Used, now.min(MAX_OFFSET)),
+            None => self.unset(SlotWord::Used),
+        }
+    }
+
+    /// Stores how long the cursor lives unused, in microseconds; 0 is for ever.
+    pub(super) fn live_for(&self, time_to_live: u64) {
+        match time_to_live {
+            0 => self.unset(SlotWord::TimeToLive),
+            some => self.set(SlotWord::TimeToLive, some.min(MAX_OFFSET)),
+        }
+    }
+
+    pub(super) fn time_to_live(&self) -> u64 {
+        self.get(SlotWord::TimeToLive).unwrap_or(0)
+    }
+
+    /// Whether nobody has used the cursor for as long as it lives.
+    pub(super) fn is_old(&self, now: Option<u64>) -> bool {
+        let (lives, used) = (self.time_to_live(), self.get(SlotWord::Used));
+        let times = now.zip(used).filter(|_| lives > 0);
+        times.is_some_and(|(now, used)| used.saturating_add(lives) < now)
+    }
+
     /// Raises a word; says whether that changed it. Words compare as their values do.
     pub(super) fn raise(&self, word: SlotWord, value: u64) -> bool {
         let packed = self.key.pack(word, value);
@@ -47,6 +80,8 @@ pub(crate) struct Definition {
     pub(crate) filters: Vec<String>,
     /// `None`: they follow from the filters.
     pub(crate) identities: Option<Vec<String>>,
+    /// Microseconds; 0 is for ever.
+    pub(crate) time_to_live: u64,
 }
 
 /// A cursor of the file. Clones are the same cursor.
@@ -113,6 +148,7 @@ impl SlotHandle {
             Definition {
                 filters,
                 identities,
+                time_to_live: found.head.time_to_live,
             }
         })?;
         let damaged = || {
@@ -160,6 +196,30 @@ impl SlotHandle {
     pub(crate) fn keep(&self, to: u64) {
         self.progress().raise(SlotWord::Kept, to);
         self.inner.touched(&self.chunk, self.index);
+    }
+
+    /// The cursor is being used. `now` is `None` as long as the time is not known.
+    pub(crate) fn touch(&self, now: Option<u64>) {
+        self.progress().used(now);
+        self.inner.touched(&self.chunk, self.index);
+    }
+
+    pub(super) fn live_for(&self, time_to_live: u64) {
+        self.progress().live_for(time_to_live);
+        self.inner.touched(&self.chunk, self.index);
+    }
+
+    /// Whether nobody has used it for as long as it lives. Of one that is open this says nothing.
+    pub(crate) fn is_old(&self, now: Option<u64>) -> bool {
+        self.progress().is_old(now)
+    }
+
+    /// Whether the cursor is still there: it was not deleted, and its slot has no other one.
+    pub(crate) fn is_there(&self) -> bool {
+        let state = self.inner.state.lock();
+        let entry = state.table.get(self.hash);
+        let same = saving::generation_of(&self.chunk, self.index) == self.generation;
+        same && entry.is_some_and(|entry| entry.slot == self.number)
     }
 
     /// The divergence was acked.

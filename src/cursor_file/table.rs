@@ -46,6 +46,10 @@ impl Table {
             .insert(hash, (entry.slot | flag, entry.position));
     }
 
+    pub(super) fn remove(&mut self, hash: u64) {
+        self.by_hash.remove(&hash);
+    }
+
     /// Hash and entry of each cursor, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, Entry)> + '_ {
         self.by_hash

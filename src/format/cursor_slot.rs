@@ -176,6 +176,10 @@ pub(crate) enum SlotWord {
     Saved,
     /// 0, or the end of a `Diverged` gap that was told and not acked yet.
     Kept,
+    /// When the cursor was used last, UTC microseconds.
+    Used,
+    /// How long it lives unused, in microseconds; the word is 0 if it lives for ever.
+    TimeToLive,
 }
 
 impl SlotWord {
@@ -185,6 +189,8 @@ impl SlotWord {
             SlotWord::Acked => 3,
             SlotWord::Saved => 4,
             SlotWord::Kept => 5,
+            SlotWord::Used => 6,
+            SlotWord::TimeToLive => 7,
         }
     }
 
@@ -193,6 +199,8 @@ impl SlotWord {
             SlotWord::Acked => 0,
             SlotWord::Saved => 1,
             SlotWord::Kept => 2,
+            SlotWord::Used => 3,
+            SlotWord::TimeToLive => 4,
         }
     }
 }
@@ -250,7 +258,7 @@ fn add(register: u16, byte: u8) -> u16 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SlotKey {
     /// For each word, what slot, generation and word number add to the checksum of any value.
-    bound: [u16; 3],
+    bound: [u16; 5],
 }
 
 impl SlotKey {
@@ -260,7 +268,14 @@ impl SlotKey {
             .into_iter()
             .chain(generation.to_le_bytes());
         let place = place.fold(CRC_INITIAL, add);
-        let bound = [SlotWord::Acked, SlotWord::Saved, SlotWord::Kept].map(|word| {
+        let words = [
+            SlotWord::Acked,
+            SlotWord::Saved,
+            SlotWord::Kept,
+            SlotWord::Used,
+            SlotWord::TimeToLive,
+        ];
+        let bound = words.map(|word| {
             let register = add(place, word.number());
             // From an empty register the value 0 would give a word of zeros, and a word that was
             // never written must not verify.

@@ -3,13 +3,15 @@
 mod listen;
 mod open;
 
-use crate::cursor::CursorBuilder;
+use crate::cursor::{self, AckedFuture, CursorBuilder, CursorInfo};
 use crate::cursor_file::CursorFile;
-use crate::error::{AppendError, IoFailure, OpenError, ReadError, SyncError, TrimError};
+use crate::error::{
+    AppendError, CursorError, IoFailure, OpenError, ReadError, SyncError, TrimError,
+};
 use crate::format::{FrameBuffer, Limits};
 use crate::listen::Pool;
-use crate::options::SyncPolicy;
-use crate::reader::{self, ReaderBuilder, TopicInfo};
+use crate::options::{Start, SyncPolicy};
+use crate::reader::{self, ReaderBuilder, TopicInfo, deadline};
 use crate::recovery::RecoveryReport;
 use crate::snapshot::{self, Snapshot, SnapshotError};
 use crate::store::{DurableFuture, Once, Store, Wait};
@@ -19,6 +21,7 @@ use std::fmt;
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// An event log in a directory, or in memory. Cheap to clone; all clones are the same log, and it
 /// is closed when the last one, with all its readers and cursors, is gone.
@@ -231,6 +234,74 @@ impl Log {
         CursorBuilder::new(Arc::clone(&self.store), name.into())
     }
 
+    /// All cursors, by name: where they stand, how far behind they are, whether they are used. Read
+    /// from the files, so it works on a log that is open for reading only, too, beside a process
+    /// that writes.
+    ///
+    /// # Errors
+    /// [`CursorError::Io`].
+    pub fn cursor_list(&self) -> Result<Vec<CursorInfo>, CursorError> {
+        cursor::list(self.store.shared())
+    }
+
+    /// Ends a cursor, a damaged one too; returns when that is on disk. A handle that is open is
+    /// fenced. The name can be opened again, as a new one.
+    ///
+    /// # Errors
+    /// [`CursorError::Unknown`], [`CursorError::Name`], [`CursorError::ReadOnly`],
+    /// [`CursorError::Closed`], [`CursorError::DiskFull`], [`CursorError::Io`]: nothing is deleted,
+    /// though a handle may be fenced. [`CursorError::Poisoned`]: it may be deleted or not.
+    pub fn delete_cursor(&self, name: &str) -> Result<(), CursorError> {
+        cursor::delete(self.store.shared(), name)
+    }
+
+    /// Puts a cursor to another place, forward or back, without opening it, and returns the offset.
+    /// A handle that is open is fenced. One that has expired lives again. On disk with the next
+    /// sync.
+    ///
+    /// # Errors
+    /// [`CursorError::Unknown`], [`CursorError::Corrupt`], [`CursorError::Offset`],
+    /// [`CursorError::Reset`] and those of a log that takes no acks: the cursor is where it was.
+    pub fn set_cursor(&self, name: &str, start: Start) -> Result<u64, CursorError> {
+        cursor::put(self.store.shared(), name, start)
+    }
+
+    /// Blocks until the consumer of this name has processed the event with this offset: until its
+    /// ack is above it. An event that its filter does not match counts once the cursor has moved
+    /// over it. What was acked is on disk with the next sync.
+    ///
+    /// # Errors
+    /// [`CursorError::Unknown`] (also when it is deleted meanwhile), [`CursorError::Expired`],
+    /// [`CursorError::Corrupt`], [`CursorError::ReadOnly`], [`CursorError::Poisoned`],
+    /// [`CursorError::Closed`].
+    pub fn wait_acked(&self, name: &str, offset: u64) -> Result<(), CursorError> {
+        AckedFuture::new(self.store.shared(), name, offset)
+            .wait(None)
+            .map(|_| ())
+    }
+
+    /// As [`Log::wait_acked`], but blocks for `timeout` at most. `false`: the time is over.
+    ///
+    /// # Errors
+    /// As [`Log::wait_acked`].
+    pub fn wait_acked_timeout(
+        &self,
+        name: &str,
+        offset: u64,
+        timeout: Duration,
+    ) -> Result<bool, CursorError> {
+        AckedFuture::new(self.store.shared(), name, offset).wait(deadline(timeout))
+    }
+
+    /// The async form of [`Log::wait_acked`], for any runtime.
+    pub fn acked(
+        &self,
+        name: &str,
+        offset: u64,
+    ) -> impl Future<Output = Result<(), CursorError>> + Send + 'static + use<> {
+        AckedFuture::new(self.store.shared(), name, offset)
+    }
+
     /// Lets go what [`Options::retention`](crate::Options::retention) lets go, and returns the
     /// offset of the oldest event that is kept. The log does so by itself, when a segment is full
     /// and about once a second; this call says what went wrong. It waits for a sync if something
@@ -395,7 +466,7 @@ impl Log {
         self.store.abandon(look)
     }
 
-    /// How many cursors the log keeps. 0 on a log that is open for reading only.
+    /// How many cursors the log keeps, expired ones too. 0 on a log that is open for reading only.
     pub fn cursors(&self) -> usize {
         self.store
             .shared()

@@ -1,7 +1,7 @@
 //! Fencing: the newest handle of a named cursor is the only one that may use it.
 
 use parking_lot::{Mutex, MutexGuard};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::Waker;
@@ -27,6 +27,16 @@ impl Fence {
     }
 }
 
+fn fall(older: Option<Weak<Fence>>) {
+    if let Some(older) = older.and_then(|older| older.upgrade()) {
+        older.fenced.store(true, Ordering::Release);
+        let waiting = older.waiting.lock().take();
+        if let Some(waker) = waiting {
+            waker.wake();
+        }
+    }
+}
+
 /// Who holds which cursor slot.
 #[derive(Debug, Default)]
 pub(crate) struct Fences {
@@ -44,14 +54,27 @@ impl Fences {
     pub(crate) fn take_over(&self, slot: u32) -> Arc<Fence> {
         let fence = Arc::new(Fence::default());
         let older = self.holders.lock().insert(slot, Arc::downgrade(&fence));
-        if let Some(older) = older.and_then(|older| older.upgrade()) {
-            older.fenced.store(true, Ordering::Release);
-            let waiting = older.waiting.lock().take();
-            if let Some(waker) = waiting {
-                waker.wake();
-            }
-        }
+        fall(older);
         fence
+    }
+
+    /// Fences the handle that holds `slot`, if any. It may be in the middle of an ack still.
+    pub(crate) fn expel(&self, slot: u32) {
+        let older = self.holders.lock().remove(&slot);
+        fall(older);
+    }
+
+    /// Whether a handle of this slot is open.
+    pub(crate) fn is_held(&self, slot: u32) -> bool {
+        let holders = self.holders.lock();
+        holders
+            .get(&slot)
+            .is_some_and(|held| held.strong_count() > 0)
+    }
+
+    /// The slots of all handles that are open.
+    pub(crate) fn held(&self) -> HashSet<u32> {
+        self.holders.lock().keys().copied().collect()
     }
 
     /// Forgets `slot` if `fence` still holds it: called when the handle is dropped.

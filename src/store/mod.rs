@@ -4,6 +4,7 @@
 //! Lock order, outermost first: `progress` (held by a sync round and by `reopen`), `append`,
 //! `acks`; all others are taken last and alone.
 
+mod ack_waits;
 mod append;
 mod arming;
 mod caretaker;
@@ -26,6 +27,7 @@ mod sync_thread;
 mod table;
 mod threads;
 
+pub(crate) use ack_waits::AckWaits;
 pub(crate) use append::Wait;
 pub(crate) use clock::Clock;
 pub(crate) use durable::{Changed, DurableFuture};
@@ -88,6 +90,8 @@ pub(crate) struct Shared {
     durable_waits: DurableWaits,
     /// The time by which events and cursors grow old.
     pub(crate) clock: Clock,
+    /// Who waits for the acks of others.
+    pub(crate) ack_waits: AckWaits,
     trimming: Trimming,
     trimmed: Trimmed,
     report: Mutex<RecoveryReport>,
@@ -178,6 +182,7 @@ impl Shared {
             oldest: Mutex::new(None),
             durable_waits: DurableWaits::default(),
             clock: Clock::new(),
+            ack_waits: AckWaits::default(),
             trimming: Trimming::default(),
             trimmed: Trimmed::default(),
             report: Mutex::new(report),
@@ -247,6 +252,12 @@ impl Shared {
         }
     }
 
+    /// Returns when no ack is in the middle of its store any more: whoever was fenced before this
+    /// call changes nothing after it, and whoever waits for acks is seen by those that come.
+    pub(crate) fn await_acks(&self) {
+        drop(self.acks.write());
+    }
+
     pub(crate) fn report(&self) -> RecoveryReport {
         self.report.lock().clone()
     }
@@ -274,6 +285,7 @@ impl Shared {
         self.visible_waiters.wake_all();
         self.durable_waiters.wake_all();
         self.durable_waits.wake_all();
+        self.ack_waits.wake_all();
         self.room.notify_all();
         unpark(&self.signals.dispatcher);
         unpark(&self.signals.sync);

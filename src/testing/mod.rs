@@ -2,6 +2,7 @@
 
 mod basics;
 mod corruption;
+mod expiry;
 mod following;
 mod indexed;
 mod interrupted;

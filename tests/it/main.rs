@@ -6,6 +6,7 @@ mod bad_input;
 mod child;
 mod concurrency;
 mod cursor_filters;
+mod cursor_life;
 mod cursors;
 mod dedup;
 mod executor;

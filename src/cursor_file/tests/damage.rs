@@ -10,9 +10,9 @@ const DEFINITIONS: &str = "cursors.defs";
 fn two_cursors() -> MemoryDir {
     let dir = MemoryDir::new();
     let cursors = open(&dir);
-    let alice = cursors.create("alice", &wants(&["a.*"]), 60).unwrap();
-    cursors.create("bob", &wants(&["b"]), 50).unwrap();
-    cursors.sync().unwrap();
+    let alice = cursors.make("alice", &wants(&["a.*"]), 60).unwrap();
+    cursors.make("bob", &wants(&["b"]), 50).unwrap();
+    cursors.save().unwrap();
     alice.ack(70);
     dir
 }
@@ -103,14 +103,14 @@ fn a_creation_that_did_not_finish_is_free() {
     assert_eq!(alice(&dir), (Ok(None), 0));
     // The slot is used again, and the old definition does not come back with it.
     let cursors = open(&dir);
-    let carol = cursors.create("carol", &wants(&["c"]), 9).unwrap();
+    let carol = cursors.make("carol", &wants(&["c"]), 9).unwrap();
     assert_eq!((carol.number(), carol.generation()), (0, 2));
-    cursors.sync().unwrap();
+    cursors.save().unwrap();
     drop((carol, cursors));
     let cursors = open(&dir);
     assert_eq!(found(&cursors, "carol").acked(), 9);
     assert!(cursors.find("alice").unwrap().is_none());
-    let alice = cursors.create("alice", &wants(&["a"]), 1).unwrap();
+    let alice = cursors.make("alice", &wants(&["a"]), 1).unwrap();
     assert_eq!(alice.number(), 2);
 }
 
@@ -123,12 +123,12 @@ fn both_words_bad_in_a_slot_in_use_is_corrupt() {
     assert_eq!((&*corruption.file, corruption.position), (SLOTS, 4_096));
     assert_eq!(faults, 1);
     let (cursors, _) = open_at(&dir, 1_000);
-    let again = cursors.create("alice", &wants(&["a"]), 0);
+    let again = cursors.make("alice", &wants(&["a"]), 0);
     assert!(
         matches!(again, Err(CursorError::Corrupt(_))),
         "its name is not given away"
     );
-    let carol = cursors.create("carol", &wants(&["a"]), 0).unwrap();
+    let carol = cursors.make("carol", &wants(&["a"]), 0).unwrap();
     assert_eq!(carol.number(), 2, "nor is its slot");
 }
 
@@ -158,7 +158,7 @@ fn a_slot_without_a_definition_that_is_not_in_use_is_free() {
         "the damage in the definitions is told"
     );
     let (cursors, _) = open_at(&dir, 1_000);
-    let carol = cursors.create("carol", &wants(&["c"]), 9).unwrap();
+    let carol = cursors.make("carol", &wants(&["c"]), 9).unwrap();
     assert_eq!((carol.number(), carol.acked()), (0, 9));
 }
 
@@ -176,9 +176,9 @@ fn a_lost_chunk_makes_its_cursors_corrupt_for_ever() {
             assert!(cursors.find("alice").is_err() && cursors.find("bob").is_err());
             // New cursors go elsewhere.
             let name = format!("new {}", cursors.count());
-            let new = cursors.create(&name, &wants(&["a"]), 3).unwrap();
+            let new = cursors.make(&name, &wants(&["a"]), 3).unwrap();
             assert!(new.number() >= 1_024);
-            cursors.sync().unwrap();
+            cursors.save().unwrap();
         }
     }
 }
@@ -289,8 +289,8 @@ fn arbitrary_files_do_not_panic() {
                 prop_assert!(cursor.definition().is_ok());
             }
         }
-        cursors.create("carol", &wants(&["c"]), 1).unwrap();
-        cursors.sync().unwrap();
+        cursors.make("carol", &wants(&["c"]), 1).unwrap();
+        cursors.save().unwrap();
         drop(cursors);
         dir.power_loss(0);
         prop_assert_eq!(found(&open_at(&dir, 40).0, "carol").acked(), 1);

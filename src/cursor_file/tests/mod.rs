@@ -1,6 +1,7 @@
 //! The cursors on both backings, through damage, loss of power and failed syncs.
 
 mod damage;
+mod life;
 mod power;
 
 use super::*;
@@ -35,6 +36,26 @@ fn open(dir: &MemoryDir) -> CursorFile {
     cursors
 }
 
+const YOUNG: Age<'_> = Age {
+    now: None,
+    is_held: &|_| false,
+};
+
+/// As long as nothing grows old.
+impl CursorFile {
+    fn make(&self, name: &str, wants: &FilterSet, start: u64) -> Result<SlotHandle, CursorError> {
+        self.create(name, wants, 0, start, &YOUNG)
+    }
+
+    fn save(&self) -> io::Result<()> {
+        self.sync()
+    }
+
+    fn refilter(&self, slot: &SlotHandle, name: &str, wants: &FilterSet) -> io::Result<()> {
+        self.redefine(slot, name, wants, 0)
+    }
+}
+
 fn found(cursors: &CursorFile, name: &str) -> SlotHandle {
     cursors.find(name).unwrap().unwrap()
 }
@@ -58,15 +79,15 @@ fn cursors_come_back_as_they_were() {
                 "no file before there is a cursor"
             );
             assert!(!cursors.dirty());
-            let alice = cursors.create("alice", &rich, 5).unwrap();
-            let bob = cursors.create("bob", &wants(&["a"]), 0).unwrap();
+            let alice = cursors.make("alice", &rich, 5).unwrap();
+            let bob = cursors.make("bob", &wants(&["a"]), 0).unwrap();
             assert!(cursors.dirty());
             assert!(alice.ack(7) && !alice.ack(6) && !alice.ack(7));
             bob.ack(900);
             bob.seek(3);
             bob.keep(40);
             bob.keep(30);
-            cursors.sync().unwrap();
+            cursors.save().unwrap();
             assert!(!cursors.dirty());
             assert_eq!(
                 (alice.number(), bob.number(), alice.generation()),
@@ -85,7 +106,7 @@ fn cursors_come_back_as_they_were() {
         assert_eq!(definition.identities.unwrap(), ["tab 1"]);
         assert_eq!(bob.definition().unwrap().identities, None);
         bob.clear_kept();
-        cursors.redefine(&alice, "alice", &wants(&["b.>"])).unwrap();
+        cursors.refilter(&alice, "alice", &wants(&["b.>"])).unwrap();
         assert_eq!(alice.definition().unwrap().filters, ["b.>"]);
         assert_eq!(alice.acked(), 7);
         drop((alice, bob, cursors));
@@ -104,10 +125,10 @@ fn cursors_come_back_as_they_were() {
 fn a_cursor_above_the_end_is_put_there_and_keeps_the_gap() {
     let dir = MemoryDir::new();
     let (cursors, _) = open_at(&dir, 100);
-    let alice = cursors.create("alice", &wants(&["a"]), 90).unwrap();
-    let bob = cursors.create("bob", &wants(&["a"]), 50).unwrap();
+    let alice = cursors.make("alice", &wants(&["a"]), 90).unwrap();
+    let bob = cursors.make("bob", &wants(&["a"]), 50).unwrap();
     bob.keep(95);
-    cursors.sync().unwrap();
+    cursors.save().unwrap();
     drop((alice, bob, cursors));
     for (end, alice_at, bob_at) in [
         (80, (80, Some(90)), (50, Some(95))),
@@ -131,13 +152,13 @@ fn there_are_as_many_as_the_limit_says_and_chunks_follow_one_another() {
     for number in 0..3_500u32 {
         let name = format!("c{number}");
         let cursor = cursors
-            .create(&name, &wants(&["a"]), u64::from(number))
+            .make(&name, &wants(&["a"]), u64::from(number))
             .unwrap();
         assert_eq!(cursor.number(), number);
     }
-    let more = cursors.create("more", &wants(&["a"]), 0);
+    let more = cursors.make("more", &wants(&["a"]), 0);
     assert!(matches!(more, Err(CursorError::TooMany { limit: 3_500 })));
-    cursors.sync().unwrap();
+    cursors.save().unwrap();
     drop(cursors);
     dir.power_loss(0);
     let names: Vec<_> = dir
@@ -162,7 +183,7 @@ fn there_are_as_many_as_the_limit_says_and_chunks_follow_one_another() {
         assert_eq!(cursor.number(), number);
         assert_eq!(cursor.acked(), u64::from(number).min(2_000));
     }
-    let next = cursors.create("next", &wants(&["a"]), MAX_OFFSET).unwrap();
+    let next = cursors.make("next", &wants(&["a"]), MAX_OFFSET).unwrap();
     assert_eq!((next.number(), next.acked()), (3_500, MAX_OFFSET));
 }
 
@@ -172,12 +193,10 @@ fn definitions_are_compacted_when_most_are_dead() {
     let topics: Vec<String> = (0..1_024).map(|number| format!("{number:0>255}")).collect();
     let large = FilterSet::new(&topics, None).unwrap();
     let cursors = open(&dir);
-    let alice = cursors.create("alice", &wants(&["a"]), 1).unwrap();
+    let alice = cursors.make("alice", &wants(&["a"]), 1).unwrap();
     // Longer together than what is read at a time, so that one lies across its border.
     for number in 0..6 {
-        cursors
-            .create(&format!("large {number}"), &large, 2)
-            .unwrap();
+        cursors.make(&format!("large {number}"), &large, 2).unwrap();
     }
     let length = || dir.read("cursors.defs").len();
     let before = length();
@@ -185,10 +204,10 @@ fn definitions_are_compacted_when_most_are_dead() {
     for round in 0..7 {
         let cursor = found(&cursors, &format!("large {}", round % 6));
         cursors
-            .redefine(&cursor, &format!("large {}", round % 6), &large)
+            .refilter(&cursor, &format!("large {}", round % 6), &large)
             .unwrap();
     }
-    cursors.redefine(&alice, "alice", &wants(&["b"])).unwrap();
+    cursors.refilter(&alice, "alice", &wants(&["b"])).unwrap();
     drop((alice, cursors));
     let cursors = open(&dir);
     assert!(
@@ -204,7 +223,7 @@ fn definitions_are_compacted_when_most_are_dead() {
         let cursor = found(&cursors, &format!("large {number}"));
         assert_eq!(cursor.definition().unwrap().filters, topics);
     }
-    cursors.create("new", &wants(&["a"]), 3).unwrap();
+    cursors.make("new", &wants(&["a"]), 3).unwrap();
     drop(cursors);
     let cursors = open(&dir);
     assert_eq!(cursors.count(), 8);
@@ -215,11 +234,11 @@ fn definitions_are_compacted_when_most_are_dead() {
 fn no_room_for_a_compaction_is_no_reason_not_to_open() {
     let dir = MemoryDir::new();
     let cursors = open(&dir);
-    let alice = cursors.create("alice", &wants(&["a"]), 1).unwrap();
+    let alice = cursors.make("alice", &wants(&["a"]), 1).unwrap();
     let topics: Vec<String> = (0..300).map(|number| format!("{number:0>255}")).collect();
     for _ in 0..3 {
         cursors
-            .redefine(&alice, "alice", &FilterSet::new(&topics, None).unwrap())
+            .refilter(&alice, "alice", &FilterSet::new(&topics, None).unwrap())
             .unwrap();
     }
     drop((alice, cursors));
@@ -230,10 +249,10 @@ fn no_room_for_a_compaction_is_no_reason_not_to_open() {
         found(&cursors, "alice").definition().unwrap().filters,
         topics
     );
-    let more = cursors.create("bob", &wants(&["a"]), 1);
+    let more = cursors.make("bob", &wants(&["a"]), 1);
     assert!(matches!(more, Err(CursorError::DiskFull(_))), "{more:?}");
     dir.set_capacity(10 * used);
-    cursors.create("bob", &wants(&["a"]), 1).unwrap();
+    cursors.make("bob", &wants(&["a"]), 1).unwrap();
     assert_eq!(dir.list().unwrap().len(), 2);
 }
 
@@ -244,7 +263,7 @@ fn acks_of_many_threads_are_all_saved() {
     let handles: Vec<SlotHandle> = (0..8)
         .map(|number| {
             cursors
-                .create(&format!("c{number}"), &wants(&["a"]), 0)
+                .make(&format!("c{number}"), &wants(&["a"]), 0)
                 .unwrap()
         })
         .collect();
@@ -254,12 +273,12 @@ fn acks_of_many_threads_are_all_saved() {
         }
         let syncing = scope.spawn(|| {
             for _ in 0..200 {
-                cursors.sync().unwrap();
+                cursors.save().unwrap();
             }
         });
         syncing.join().unwrap();
     });
-    cursors.sync().unwrap();
+    cursors.save().unwrap();
     drop((handles, cursors));
     dir.power_loss(0);
     let cursors = open(&dir);
@@ -273,10 +292,10 @@ fn an_ack_is_saved_by_the_sync_after_it() {
     // One cursor, acked and synced in turns: what a sync covered is there after a loss of power.
     let dir = MemoryDir::new();
     let cursors = open(&dir);
-    let alice = cursors.create("alice", &wants(&["a"]), 0).unwrap();
+    let alice = cursors.make("alice", &wants(&["a"]), 0).unwrap();
     for offset in 1..50 {
         alice.ack(offset);
-        cursors.sync().unwrap();
+        cursors.save().unwrap();
         let copy = MemoryDir::from_image(&dir.image());
         copy.power_loss(0);
         assert_eq!(found(&open(&copy), "alice").acked(), offset);

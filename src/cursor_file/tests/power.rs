@@ -30,7 +30,7 @@ fn run(dir: &MemoryDir, promises: &mut BTreeMap<&'static str, Promise>) -> Resul
             ..Promise::default()
         };
         promises.insert(name, promise);
-        let created = cursors.create(name, &wants(&[filter]), round);
+        let created = cursors.make(name, &wants(&[filter]), round);
         handles.insert(name, created.map_err(|error| error.to_string())?);
         for (known, handle) in &handles {
             let Some(promise) = promises.get_mut(known) else {
@@ -41,12 +41,12 @@ fn run(dir: &MemoryDir, promises: &mut BTreeMap<&'static str, Promise>) -> Resul
             if round == 2 {
                 promise.filters.push("z");
                 cursors
-                    .redefine(handle, known, &wants(&["z"]))
+                    .refilter(handle, known, &wants(&["z"]))
                     .map_err(|e| e.to_string())?;
             }
         }
         if round != 1 {
-            cursors.sync().map_err(|error| error.to_string())?;
+            cursors.save().map_err(|error| error.to_string())?;
             for known in handles.keys() {
                 let Some(promise) = promises.get_mut(known) else {
                     unreachable!()
@@ -89,10 +89,10 @@ fn check(dir: &MemoryDir, promises: &BTreeMap<&'static str, Promise>, case: &str
     // They all can be used, and made if they are gone.
     for name in promises.keys() {
         let known = cursors.find(name).unwrap();
-        let cursor = known.unwrap_or_else(|| cursors.create(name, &wants(&["x"]), 7).unwrap());
+        let cursor = known.unwrap_or_else(|| cursors.make(name, &wants(&["x"]), 7).unwrap());
         cursor.ack(500_000);
     }
-    cursors.sync().unwrap();
+    cursors.save().unwrap();
     drop(cursors);
     dir.power_loss(0);
     let cursors = open(dir);
@@ -126,11 +126,11 @@ fn a_loss_of_power_while_open_mends_is_mended_by_the_next_open() {
     {
         let cursors = open(&before);
         for (name, start) in [("alice", 10), ("bob", 700), ("carol", 800)] {
-            cursors.create(name, &wants(&["a"]), start).unwrap();
+            cursors.make(name, &wants(&["a"]), start).unwrap();
         }
-        cursors.sync().unwrap();
+        cursors.save().unwrap();
         // Unfinished, as after a kill.
-        cursors.create("dave", &wants(&["a"]), 900).unwrap();
+        cursors.make("dave", &wants(&["a"]), 900).unwrap();
     }
     let image = before.image();
     let count = {
@@ -168,13 +168,13 @@ fn after_a_failed_sync_lower_brings_everything_to_the_disk() {
     for failing in 1..=4 {
         let dir = MemoryDir::new();
         let cursors = open(&dir);
-        let alice = cursors.create("alice", &wants(&["a"]), 10).unwrap();
-        cursors.sync().unwrap();
-        let bob = cursors.create("bob", &wants(&["b"]), 700).unwrap();
+        let alice = cursors.make("alice", &wants(&["a"]), 10).unwrap();
+        cursors.save().unwrap();
+        let bob = cursors.make("bob", &wants(&["b"]), 700).unwrap();
         alice.ack(600);
-        cursors.redefine(&alice, "alice", &wants(&["c"])).unwrap();
+        cursors.refilter(&alice, "alice", &wants(&["c"])).unwrap();
         dir.fail_syncs(failing, Errno::IO, false);
-        if cursors.sync().is_ok() {
+        if cursors.save().is_ok() {
             assert_eq!(
                 failing, 4,
                 "there are three syncs in a round that made a cursor"
@@ -199,7 +199,7 @@ fn after_a_failed_sync_lower_brings_everything_to_the_disk() {
         assert_eq!(place("bob"), (500, Some(700), vec![String::from("b")]));
         // The handles go on as before.
         bob.ack(501);
-        cursors.sync().unwrap();
+        cursors.save().unwrap();
         dir.power_loss(0);
         assert_eq!(found(&open(&dir), "bob").acked(), 501);
     }
@@ -209,9 +209,9 @@ fn after_a_failed_sync_lower_brings_everything_to_the_disk() {
 fn an_open_after_a_failed_sync_does_not_believe_the_kernel() {
     let dir = MemoryDir::new();
     let cursors = open(&dir);
-    cursors.create("alice", &wants(&["a"]), 10).unwrap();
+    cursors.make("alice", &wants(&["a"]), 10).unwrap();
     dir.fail_syncs(1, Errno::IO, false);
-    assert!(cursors.sync().is_err());
+    assert!(cursors.save().is_err());
     drop(cursors);
     let cursors = open(&dir);
     assert_eq!(found(&cursors, "alice").acked(), 10);
@@ -226,17 +226,14 @@ fn a_creation_that_fails_leaves_the_name_free() {
         let dir = MemoryDir::new();
         let cursors = open(&dir);
         dir.fail_creates(kth, Errno::NOSPC, false);
-        let failed = cursors.create("alice", &wants(&["a"]), 10);
+        let failed = cursors.make("alice", &wants(&["a"]), 10);
         assert!(
             matches!(failed, Err(CursorError::DiskFull(_))),
             "create {kth}: {failed:?}"
         );
         assert!(cursors.find("alice").unwrap().is_none());
         assert_eq!(
-            cursors
-                .create("alice", &wants(&["a"]), 10)
-                .unwrap()
-                .number(),
+            cursors.make("alice", &wants(&["a"]), 10).unwrap().number(),
             0
         );
     }

@@ -50,7 +50,13 @@ fn a_chunk_page_survives_any_flip_and_says_why_there_is_none() {
     assert_eq!(ChunkPage::parse(&newer), Err(ChunkFault::Newer(9)));
 }
 
-const WORDS: [SlotWord; 3] = [SlotWord::Acked, SlotWord::Saved, SlotWord::Kept];
+const WORDS: [SlotWord; 5] = [
+    SlotWord::Acked,
+    SlotWord::Saved,
+    SlotWord::Kept,
+    SlotWord::Used,
+    SlotWord::TimeToLive,
+];
 
 #[test]
 fn a_slot_word_is_bound_to_its_place_and_a_zero_never_verifies() {

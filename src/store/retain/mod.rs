@@ -10,6 +10,7 @@
 mod rules;
 
 use super::{DurableFuture, Shared};
+use crate::cursor_file::Age;
 use crate::error::TrimError;
 use crate::format::{HEADER_BYTES, SegmentHeader};
 use crate::segment::{self, Segment};
@@ -102,7 +103,12 @@ impl Shared {
         }
         let segments = self.kept_segments();
         let acked = match &self.cursors {
-            Some(cursors) if retention.acked() && segments.len() > 1 => cursors.lowest_acked(),
+            Some(cursors) if retention.acked() && segments.len() > 1 => {
+                cursors.lowest_acked(&Age {
+                    now: self.clock.now(),
+                    is_held: &|slot| self.fences.is_held(slot),
+                })
+            }
             _ => None,
         };
         let old = match (retention.age(), self.clock.now()) {

@@ -117,6 +117,7 @@ impl World {
     pub(super) fn recovered(&mut self, end: u64) {
         assert_eq!(self.log().next_offset(), end);
         assert_eq!(self.log().durable_offset(), end);
+        assert_eq!(self.log().first_offset(), self.oracle.first);
         assert_eq!(self.log().id(), self.oracle.log);
         let epoch = self.log().position().epoch;
         assert!(epoch.counter > self.oracle.epoch().counter);
@@ -183,7 +184,7 @@ impl World {
         ));
         assert!(durable == 0 || self.log().wait_durable(durable - 1).is_ok());
         let mut reader = self.log().reader().topics([">", "$sys.>"]).open().unwrap();
-        for offset in 0..durable {
+        for offset in self.oracle.first..durable {
             assert_eq!(
                 reader.next().unwrap().map(|event| event.offset()),
                 Some(offset)
@@ -255,12 +256,15 @@ impl World {
                 Err(error) => panic!("{error}"),
             };
             let told = gap.map(|gap| (gap.from, gap.reason));
+            let trimmed = self.oracle.trimmed(acked);
+            let gap = gap.filter(|gap| Some(*gap) != trimmed);
+            let told = told.filter(|_| gap.is_some());
             assert!(told.is_none_or(|told| told == (acked, GapReason::Diverged)));
             let kept = gap.map(|gap| gap.to);
             let mut found = CursorOracle::new(acked, kept);
             if cursor.opened() == Opened::New {
                 assert!(!before.saved, "a saved cursor is gone");
-                assert_eq!(acked, 0);
+                assert_eq!(acked, self.oracle.first);
             } else {
                 let end = self.oracle.end();
                 assert!(

@@ -120,6 +120,9 @@ impl World {
                 );
                 return;
             }
+            if world.oracle.trimmed(handle.next).is_some() {
+                return world.meet_trim(number, handle);
+            }
             match take {
                 Take::Next(count) => {
                     (0..count).all(|_| world.next(number, handle));
@@ -127,6 +130,57 @@ impl World {
                 Take::Page { events, bytes } => world.page(number, handle, events, bytes),
             }
         });
+    }
+
+    /// The log was trimmed above the cursor's place: it is told, behind an event that it may have
+    /// looked at before.
+    fn meet_trim(&mut self, number: usize, handle: &mut Handle) {
+        let due = self.oracle.trimmed(handle.next);
+        match handle.cursor.next() {
+            Err(ReadError::Gap(told)) => {
+                assert_eq!(Some(told), due);
+                handle.gap = due;
+                handle.next = told.to;
+            }
+            Ok(Some(event)) => {
+                assert!(event.offset() >= handle.next && event.offset() < self.oracle.first);
+                handle.next = event.offset() + 1;
+                self.hand_out(number, handle, vec![event]);
+            }
+            other => panic!("{other:?} in place of {due:?}"),
+        }
+    }
+
+    pub(super) fn delete_cursor(&mut self, number: usize) {
+        let deleted = self.log().delete_cursor(&format!("cursor-{number}"));
+        match self.oracle.cursors.remove(&number) {
+            Some(_) => deleted.unwrap(),
+            None => assert!(matches!(deleted, Err(CursorError::Unknown { .. }))),
+        }
+        self.expect_fenced(number);
+    }
+
+    pub(super) fn set_cursor(&mut self, number: usize, from: From) {
+        let (start, expected) = self.start(from, number);
+        let set = self.log().set_cursor(&format!("cursor-{number}"), start);
+        let Some(slot) = self.oracle.cursors.get_mut(&number) else {
+            return assert!(matches!(set, Err(CursorError::Unknown { .. })));
+        };
+        let Some((next, gap)) = expected else {
+            return assert!(matches!(set, Err(CursorError::Offset { .. })));
+        };
+        assert_eq!(set.unwrap(), next);
+        // Cleared first, and then the new end is stored.
+        slot.keep(None);
+        slot.keep(gap.map(|gap| gap.to));
+        slot.put(next);
+        self.expect_fenced(number);
+    }
+
+    fn expect_fenced(&mut self, number: usize) {
+        if let Some(mut older) = self.handles.remove(&number) {
+            assert!(matches!(older.cursor.next(), Err(ReadError::Fenced)));
+        }
     }
 
     /// Takes one event; `false` at the end.
@@ -250,8 +304,10 @@ impl World {
             handle.cursor.ack_gap(&gap).unwrap();
             handle.gap = None;
             let slot = world.oracle.cursors.get_mut(&number).unwrap();
-            slot.keep(None);
-            slot.ack(gap.from);
+            if gap.reason == GapReason::Diverged {
+                slot.keep(None);
+            }
+            slot.ack(gap.resume_at());
         });
     }
 

@@ -13,6 +13,7 @@ impl World {
     pub(super) fn check_lag(&self, filter: usize, from: u64, lag: u64) {
         let (filters, identities) = FILTERS[filter];
         let end = self.oracle.end();
+        let from = from.max(self.oracle.first);
         let due = self.oracle.matching(Wish(filters, identities), from, end);
         assert_eq!(lag, u64::try_from(due.len()).unwrap(), "lag from {from}");
     }
@@ -37,7 +38,7 @@ impl World {
             .get(index)
             .map_or(u64::MAX, |time| time + u64::from(later));
         let first = times.partition_point(|other| *other < time);
-        (time, u64::try_from(first).unwrap())
+        (time, self.oracle.first + u64::try_from(first).unwrap())
     }
 
     /// The last event of each topic, of those that this consumer is sent, and nothing else before
@@ -47,7 +48,7 @@ impl World {
         let wish = Wish(filters, identities);
         let end = self.oracle.end();
         let mut lasts: BTreeMap<&str, u64> = BTreeMap::new();
-        for offset in self.oracle.matching(wish, 0, end) {
+        for offset in self.oracle.matching(wish, self.oracle.first, end) {
             let event = &self.oracle.events[usize::try_from(offset).unwrap()];
             for topic in event.topics().filter(|topic| wish.wants_topic(topic)) {
                 lasts.insert(topic, offset);
@@ -69,7 +70,9 @@ impl World {
     pub(super) fn topics(&self, filter: usize) {
         let (filters, _) = FILTERS[filter];
         let mut due: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
-        for (offset, event) in (0..).zip(&self.oracle.events) {
+        let first = self.oracle.first;
+        let all = (0..).zip(&self.oracle.events);
+        for (offset, event) in all.filter(|(offset, _)| *offset >= first) {
             let topics: BTreeSet<&str> = event.topics().collect();
             for topic in topics {
                 if Wish(filters, None).wants_topic(topic) {

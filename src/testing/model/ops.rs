@@ -144,6 +144,13 @@ pub(super) enum Operation {
     Snapshot {
         to_disk: bool,
     },
+    DeleteCursor(usize),
+    SetCursor {
+        cursor: usize,
+        from: From,
+    },
+    /// Lets go what is below this part of the log, in 256ths.
+    Trim(u8),
     Close,
     Kill,
     PowerLoss(u64),
@@ -258,6 +265,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         4 => vec(small(), 1..9).prop_map(Operation::Batch),
         2 => Just(Operation::Sync),
         1 => any::<u8>().prop_map(Operation::WaitDurable),
+        1 => any::<u8>().prop_map(Operation::Trim),
     ];
     let reading = prop_oneof![
         3 => (filter(), from(), any::<bool>(), pages).prop_map(|(filter, from, durable, pages)| {
@@ -277,6 +285,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => (cursor(), 0..KEPT).prop_map(|(cursor, kept)| Operation::AckKept { cursor, kept }),
         2 => cursor().prop_map(|cursor| Operation::AckGap { cursor }),
         1 => (cursor(), from()).prop_map(|(cursor, from)| Operation::SeekCursor { cursor, from }),
+        1 => cursor().prop_map(Operation::DeleteCursor),
+        1 => (cursor(), from()).prop_map(|(cursor, from)| Operation::SetCursor { cursor, from }),
     ];
     let ending = prop_oneof![
         2 => (0..8_u8).prop_map(|disk| Operation::Snapshot { to_disk: disk == 0 }),

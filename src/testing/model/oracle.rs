@@ -16,6 +16,8 @@ pub(super) struct Oracle {
     pub(super) times: Vec<Option<u64>>,
     /// `histories[n]` stands for the events below `n`.
     histories: Vec<u64>,
+    /// What is below was trimmed.
+    pub(super) first: u64,
     /// At least the events below this are durable.
     pub(super) durable: u64,
     /// Each epoch with its first offset.
@@ -49,6 +51,7 @@ impl Oracle {
             events: Vec::new(),
             times: Vec::new(),
             histories: vec![0],
+            first: 0,
             durable: 0,
             epochs: vec![(first, 0)],
             cursors: BTreeMap::new(),
@@ -94,6 +97,12 @@ impl Oracle {
         self.histories.push(hasher.finish());
         self.events.push(sample);
         self.times.push(None);
+    }
+
+    /// The gap that whoever wants `next` is told.
+    pub(super) fn trimmed(&self, next: u64) -> Option<Gap> {
+        let (from, to, reason) = (next, self.first, GapReason::Trimmed);
+        (from < to).then_some(Gap { from, to, reason })
     }
 
     /// Stands for the events below `offset`.

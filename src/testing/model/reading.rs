@@ -24,7 +24,7 @@ impl World {
     ) -> (Start, Option<(u64, Option<Gap>)>) {
         let end = self.oracle.end();
         match from {
-            From::Earliest => (Start::Earliest, Some((0, None))),
+            From::Earliest => (Start::Earliest, Some((self.oracle.first, None))),
             From::Latest => (Start::Latest, Some((end, None))),
             From::Part(part) => {
                 let offset = end * u64::from(part) / 256;
@@ -37,17 +37,18 @@ impl World {
             }
             From::Last(count) => {
                 let (filters, identities) = FILTERS[filter];
-                let all = self.oracle.matching(Wish(filters, identities), 0, end);
+                let oldest = self.oracle.first;
+                let all = self.oracle.matching(Wish(filters, identities), oldest, end);
                 let first = match usize::try_from(count).unwrap() {
                     0 => end,
-                    count if count > all.len() => 0,
+                    count if count > all.len() => oldest,
                     count => all[all.len() - count],
                 };
                 (Start::Last(count), Some((first, None)))
             }
             From::Kept(kept) => {
                 let Some(kept) = self.kept[kept] else {
-                    return (Start::Earliest, Some((0, None)));
+                    return (Start::Earliest, Some((self.oracle.first, None)));
                 };
                 let start = Start::Position(kept.position);
                 match self.meaning(&kept) {
@@ -119,6 +120,10 @@ impl World {
             first = reader.position().offset;
             assert!(may_be_end(first));
         }
+        if let Some(gap) = self.oracle.trimmed(first) {
+            assert!(matches!(reader.next(), Err(ReadError::Gap(told)) if told == gap));
+            first = gap.to;
+        }
         if !durable {
             self.check_lag(filter, first, reader.lag().unwrap());
         }
@@ -174,6 +179,10 @@ impl World {
         };
         if let Some(gap) = follower.gap.take() {
             assert!(matches!(follower.reader.next(), Err(ReadError::Gap(told)) if told == gap));
+        }
+        if let Some(gap) = self.oracle.trimmed(follower.next) {
+            assert!(matches!(follower.reader.next(), Err(ReadError::Gap(told)) if told == gap));
+            follower.next = gap.to;
         }
         self.check_lag(
             follower.filter,

@@ -123,6 +123,9 @@ impl World {
             Operation::AckGap { cursor } => self.ack_gap(*cursor),
             Operation::SeekCursor { cursor, from } => self.seek_cursor(*cursor, *from),
             Operation::Snapshot { to_disk } => self.snapshot(*to_disk),
+            Operation::DeleteCursor(cursor) => self.delete_cursor(*cursor),
+            Operation::SetCursor { cursor, from } => self.set_cursor(*cursor, *from),
+            Operation::Trim(part) => self.trim(*part),
             Operation::Close => self.close(),
             Operation::Kill => self.kill(),
             Operation::PowerLoss(seed) => self.power_loss(*seed),
@@ -131,6 +134,7 @@ impl World {
             Operation::FullDisk { by_room, appends } => self.full_disk(*by_room, appends),
         }
         assert_eq!(self.log().next_offset(), self.oracle.end());
+        assert_eq!(self.log().first_offset(), self.oracle.first);
         let durable = self.log().durable_offset();
         assert!((self.oracle.durable..=self.oracle.end()).contains(&durable));
     }
@@ -192,6 +196,14 @@ impl World {
     fn sync(&mut self) {
         self.log().sync().unwrap();
         self.oracle.synced();
+    }
+
+    fn trim(&mut self, part: u8) {
+        let before = self.oracle.end() * u64::from(part) / 256;
+        let first = self.log().trim(before).unwrap();
+        let old = self.oracle.first;
+        assert!((old..=before.max(old)).contains(&first), "{first}");
+        self.oracle.first = first;
     }
 
     fn wait_durable(&mut self, back: u8) {

@@ -109,7 +109,8 @@ impl EventSource for LogSource {
         let builder = self.log.cursor(&name).topics([">", EVERYONE]).refilter();
         let builder = builder.start(Start::Latest).level(ReadLevel::Durable);
         let mut cursor = builder.open().map_err(|error| cursor_failure(&error))?;
-        let new = cursor.opened() == Opened::New;
+        // One that has expired begins anew.
+        let new = cursor.opened() != Opened::Resumed;
         // A look at the first event tells whether a gap was kept for the consumer. Other gaps are
         // met by its readers.
         let kept = match cursor.next() {

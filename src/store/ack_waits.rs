@@ -1,0 +1,94 @@
+//! Who waits until a consumer has come so far.
+//!
+//! An ack that nobody waits for pays one relaxed load. That this load misses nobody is the work of
+//! those who wait: they register, then let all acks pass that are under way
+//! ([`Shared::await_acks`](super::Shared::await_acks)), and then look at the cursor. An ack that
+//! was stored before that is seen by this look; one that is stored after it has taken the lock after
+//! the registration, and sees it.
+
+use crate::types::to_u64;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
+
+#[derive(Debug)]
+struct Waiting {
+    slot: u32,
+    /// The cursor is to want this offset, or one above it.
+    goal: u64,
+    waker: Waker,
+}
+
+#[derive(Debug, Default)]
+struct Registry {
+    next: u64,
+    waiting: HashMap<u64, Waiting>,
+}
+
+/// Who waits for which cursor slot.
+#[derive(Debug, Default)]
+pub(crate) struct AckWaits {
+    /// How many there are, to see without the lock.
+    count: AtomicU64,
+    registry: Mutex<Registry>,
+}
+
+impl AckWaits {
+    /// Registers, or replaces the waker of `ticket`.
+    pub(crate) fn set(&self, ticket: Option<u64>, slot: u32, goal: u64, waker: &Waker) -> u64 {
+        let mut registry = self.registry.lock();
+        let ticket = ticket.unwrap_or_else(|| {
+            registry.next += 1;
+            registry.next
+        });
+        let waker = waker.clone();
+        registry
+            .waiting
+            .insert(ticket, Waiting { slot, goal, waker });
+        self.count
+            .store(to_u64(registry.waiting.len()), Ordering::Relaxed);
+        ticket
+    }
+
+    pub(crate) fn remove(&self, ticket: u64) {
+        let mut registry = self.registry.lock();
+        registry.waiting.remove(&ticket);
+        self.count
+            .store(to_u64(registry.waiting.len()), Ordering::Relaxed);
+    }
+
+    /// The cursor in `slot` wants `acked` next.
+    #[inline]
+    pub(crate) fn reached(&self, slot: u32, acked: impl FnOnce() -> u64) {
+        if self.count.load(Ordering::Relaxed) > 0 {
+            let acked = acked();
+            self.wake(|waiting| waiting.slot == slot && waiting.goal <= acked);
+        }
+    }
+
+    /// The cursor in `slot` is another one now, or none.
+    pub(crate) fn changed(&self, slot: u32) {
+        self.wake(|waiting| waiting.slot == slot);
+    }
+
+    pub(crate) fn wake_all(&self) {
+        self.wake(|_| true);
+    }
+
+    fn wake(&self, due: impl Fn(&Waiting) -> bool) {
+        let mut registry = self.registry.lock();
+        let mut woken = Vec::new();
+        registry.waiting.retain(|_, waiting| {
+            let due = due(waiting);
+            if due {
+                woken.push(waiting.waker.clone());
+            }
+            !due
+        });
+        self.count
+            .store(to_u64(registry.waiting.len()), Ordering::Relaxed);
+        drop(registry);
+        woken.into_iter().for_each(Waker::wake);
+    }
+}
