@@ -97,14 +97,16 @@ fn check_slot(
         return None;
     }
     let header = SlotHeader::parse([word(0), word(1), word(2)], log, number);
-    let in_use = newest.filter(|newest| newest.kind == DefinitionKind::InUse);
     let Some(header) = header else {
         return Some("the header of a cursor slot");
     };
     let fits =
         |newest: &&Newest| (newest.hash, newest.generation) == (header.hash, header.generation);
-    if in_use.filter(fits).is_none() {
-        return Some("a cursor with a definition");
+    match newest.filter(fits) {
+        None => return Some("a cursor with a definition"),
+        // The slot is about to be cleared, here or at the next open.
+        Some(newest) if newest.kind == DefinitionKind::Deleted => return None,
+        Some(_) => {}
     }
     let key = SlotKey::new(number, header.generation);
     let good = |kind: SlotWord| key.unpack(kind, word(kind.number())).is_some();
