@@ -73,8 +73,8 @@ impl CursorBuilder {
     }
 
     /// How long the cursor lives while nobody uses it: 1 minute to 100 years; for ever if not said
-    /// when it is made. It is used while a handle of it is open; after a crash, the last use is known
-    /// to the minute. Stored with the cursor; given for one that is known, it replaces
+    /// when it is made. It is used while a handle of it is open; after a crash, the last use is
+    /// known to the minute. Stored with the cursor; given for one that is known, it replaces
     /// what is stored.
     ///
     /// One that has expired holds back no retention, and does not count for

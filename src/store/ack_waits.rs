@@ -3,8 +3,8 @@
 //! An ack that nobody waits for pays one relaxed load. That this load misses nobody is the work of
 //! those who wait: they register, then let all acks pass that are under way
 //! ([`Shared::await_acks`](super::Shared::await_acks)), and then look at the cursor. An ack that
-//! was stored before that is seen by this look; one that is stored after it has taken the lock after
-//! the registration, and sees it.
+//! was stored before that is seen by this look; one that is stored after it has taken the lock
+//! after the registration, and sees it.
 
 use crate::types::to_u64;
 use parking_lot::Mutex;
