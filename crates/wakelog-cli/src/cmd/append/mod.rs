@@ -19,8 +19,8 @@ use wakelog::{Appended, Log, NewEvent, Options};
 /// The directory is created if it is not there. Lines are bytes, taken without their newline; a
 /// last line that has none is marked, so that `wakelog cat --raw` gives back the very same bytes.
 /// An event with an id (--json-input) that the log remembers is not appended again; its offset is
-/// that of the first one. Input that cannot be taken ends the command with its line number; what came
-/// before is in the log.
+/// that of the first one. Input that cannot be taken ends the command with its line number; what
+/// came before is in the log.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     journalctl -f | wakelog append events --topic journal\n  \
