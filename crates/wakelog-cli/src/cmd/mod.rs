@@ -3,6 +3,7 @@
 mod append;
 mod bench;
 mod cat;
+mod cursors;
 mod feed;
 mod serve;
 mod snapshot;
@@ -20,6 +21,7 @@ pub(crate) enum Command {
     Cat(cat::Args),
     Tail(tail::Args),
     Stat(stat::Args),
+    Cursors(cursors::Args),
     Verify(verify::Args),
     Trim(trim::Args),
     Snapshot(snapshot::Args),
@@ -33,6 +35,7 @@ pub(crate) fn run(command: Command, output: &mut Output) -> Result<Outcome, Fail
         Command::Cat(args) => cat::run(&args, output),
         Command::Tail(args) => tail::run(&args, output),
         Command::Stat(args) => stat::run(&args, output),
+        Command::Cursors(args) => cursors::run(&args, output),
         Command::Verify(args) => verify::run(&args, output),
         Command::Trim(args) => trim::run(&args, output),
         Command::Snapshot(args) => snapshot::run(&args, output),

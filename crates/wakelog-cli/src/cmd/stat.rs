@@ -35,7 +35,7 @@ struct Stat {
     bytes: u64,
     /// `None` if there are more than a list may hold.
     topics: Option<usize>,
-    cursors: u64,
+    cursors: usize,
     oldest_time: Option<String>,
     newest_time: Option<String>,
 }
@@ -67,6 +67,9 @@ fn gather(log: &Log) -> Result<Stat, Failure> {
         Err(ReadError::TooManyTopics { .. }) => None,
         Err(error) => return Err(error.into()),
     };
+    let cursors = log
+        .cursor_list()
+        .map_err(|error| Failure::system("the cursors cannot be counted", &error))?;
     Ok(Stat {
         log: log.id().to_string(),
         epoch: stats.epoch.to_string(),
@@ -80,7 +83,7 @@ fn gather(log: &Log) -> Result<Stat, Failure> {
         segments: stats.segments,
         bytes: stats.segment_bytes,
         topics,
-        cursors: stats.cursors,
+        cursors: cursors.len(),
         oldest_time: stats.oldest_time.map(time::text),
         newest_time: newest(log, stats.next_offset)?.map(time::text),
     })
@@ -121,7 +124,7 @@ fn table(stat: &Stat, output: &mut Output) -> Result<(), Failure> {
         .topics
         .map_or_else(|| "very many".to_owned(), |topics| topics.to_string());
     output.field("topics", &topics)?;
-    output.field("cursors", &number(stat.cursors))?;
+    output.field("cursors", &stat.cursors.to_string())?;
     output.field("oldest", &stat.oldest_time.clone().unwrap_or_else(none))?;
     output.field("newest", &stat.newest_time.clone().unwrap_or_else(none))
 }

@@ -116,7 +116,9 @@ fn wrong_usage() {
         let answer = feed(&mut wakelog(words), b"").good();
         assert!(answer.text().contains("wakelog"));
     }
-    for command in ["append", "cat", "tail", "stat"] {
+    for command in [
+        "append", "cat", "tail", "stat", "cursors", "verify", "trim", "snapshot", "serve", "bench",
+    ] {
         let answer = feed(&mut wakelog([command, "--help"]), b"").good();
         assert!(
             answer.text().contains("Example"),
