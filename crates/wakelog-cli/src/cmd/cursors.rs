@@ -13,12 +13,9 @@ use wakelog::{CursorError, CursorInfo, CursorState, Log};
 /// The list is read beside a process that writes; rm and set write, so no other process may have
 /// the log open for writing. The exit code is 1 if a cursor is damaged.
 #[derive(Debug, clap::Args)]
-#[command(
-    args_conflicts_with_subcommands = false,
-    after_help = "Examples:\n  wakelog cursors events\n  \
+#[command(after_help = "Examples:\n  wakelog cursors events\n  \
                   wakelog cursors events set alice earliest\n  \
-                  wakelog cursors events rm alice bob"
-)]
+                  wakelog cursors events rm alice bob")]
 pub(crate) struct Args {
     /// The directory of the log.
     dir: PathBuf,
