@@ -19,7 +19,8 @@ pub(crate) fn test() -> Result<bool, String> {
         plain(&mut cargo("bench --workspace --no-run"))
     });
     stages.run("instructions", || {
-        plain(&mut bench::count_instructions(false))
+        let mut count = bench::count_instructions(false);
+        plain(count.env("WAKELOG_REQUIRE_ALL", "1"))
     });
     stages.run("dependencies", || {
         dependencies::check(Path::new("deny.toml"))

@@ -12,6 +12,8 @@ use crate::peers::Outcome;
 /// The versions that were built, of wakelog and of all rivals.
 const LOCK: &str = include_str!("../Cargo.lock");
 
+const TMPFS: &str = "tmpfs";
+
 /// Those whose versions are named.
 const CRATES: [&str; 12] = [
     "wakelog",
@@ -43,7 +45,7 @@ impl Machine {
         let file_system = match kind {
             0xEF53 => "ext4".to_owned(),
             0x5846_5342 => "XFS".to_owned(),
-            0x0102_1994 => "tmpfs".to_owned(),
+            0x0102_1994 => TMPFS.to_owned(),
             other => format!("{other:#x}"),
         };
         Ok(Machine {
@@ -52,6 +54,11 @@ impl Machine {
             begin: SystemTime::now(),
             start: Instant::now(),
         })
+    }
+
+    /// Whether there is no disk below the directory.
+    pub fn is_memory(&self) -> bool {
+        self.file_system == TMPFS
     }
 
     /// All facts; the load now, too.

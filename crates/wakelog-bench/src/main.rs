@@ -100,6 +100,9 @@ impl Request {
         let mut builder = tempfile::Builder::new();
         let dir = builder.prefix("wakelog-bench-").tempdir_in(&self.dir)?;
         let machine = Machine::look(dir.path())?;
+        if machine.is_memory() {
+            eprintln!("--dir is in memory: what is on disk there is nowhere, W4 says nothing");
+        }
         let mut tables = Vec::new();
         let wanted = |id: &str| self.works.is_empty() || self.works.iter().any(|work| work == id);
         for work in WORKS.iter().filter(|work| wanted(work.id)) {

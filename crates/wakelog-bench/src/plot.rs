@@ -31,6 +31,7 @@ const GAP: f64 = 20.0;
 const STYLE: &str = "<style>\
 text{font:12px system-ui,sans-serif;fill:#1f2328}\
 .t{font-weight:600;font-size:13px}.f{fill:#59636e}\
+.d{stroke:#59636e;stroke-opacity:.35}\
 .wakelog{fill:#2f81f7}.rival{fill:#8b949e}.memory{fill:#d29922}.bare{fill:#8b949e;opacity:.45}\
 @media(prefers-color-scheme:dark){text{fill:#e6edf3}.f{fill:#9198a1}}\
 </style>";
@@ -73,7 +74,7 @@ pub fn draw(run: &Value) -> Outcome<String> {
     let height = y + 8.0;
     writeln!(
         body,
-        "<text class=\"f\" x=\"0\" y=\"{y:.0}\">Logarithmic. Blue: wakelog, grey: persistent \
+        "<text class=\"f\" x=\"0\" y=\"{y:.0}\">Each line is ten times the one before. Blue: wakelog, grey: persistent \
          rivals, yellow: in memory, pale: the bare machine.</text>"
     )?;
     Ok(format!(
@@ -134,6 +135,14 @@ fn draw_panel(out: &mut String, panel: &Panel, x: f64, y: f64) -> Outcome<()> {
          font-weight=\"400\">[{unit}]</tspan></text>",
         y + 16.0
     )?;
+    for decade in (from.ceil() as i32)..=(most.log10().floor() as i32) {
+        let line = x + LABEL_WIDTH + (f64::from(decade) - from) * scale;
+        let (top, bottom) = (y + TITLE - 11.0, y + panel.height() - 8.0);
+        writeln!(
+            out,
+            "<path class=\"d\" d=\"M{line:.1} {top:.0}V{bottom:.0}\"/>"
+        )?;
+    }
     for (at, bar) in panel.bars.iter().enumerate() {
         let top = y + TITLE - 8.0 + STEP * at as f64;
         let left = x + LABEL_WIDTH;

@@ -13,12 +13,14 @@ pub static PEER: Peer = Peer {
     kind: Kind::Memory,
     does: &[Does::Append, Does::Threads, Does::Wake],
     promise: |_| "nothing",
-    note: "bounded to 65,536 events, which lie in the channel itself, without an allocation; for \
-           appends another thread takes them out as fast as it can, and the time is the sender's",
+    note: "bounded to 1 MiB of events, which lie in the channel itself, without an allocation; \
+           for appends another thread takes them out as fast as it can, and the time is the \
+           sender's",
     open,
 };
 
-const CAPACITY: usize = 65_536;
+/// What stays in a cache: a longer channel is a slower one.
+const CHANNEL_BYTES: usize = 1 << 20;
 
 struct Channel<const N: usize> {
     sender: Sender<[u8; N]>,
@@ -36,7 +38,7 @@ fn open(_dir: &Path, setup: &Setup) -> Outcome<Box<dyn Store>> {
 }
 
 fn channel<const N: usize>(setup: &Setup) -> Outcome<Box<dyn Store>> {
-    let (sender, receiver) = bounded::<[u8; N]>(CAPACITY);
+    let (sender, receiver) = bounded::<[u8; N]>(CHANNEL_BYTES / N);
     let drain = (!setup.tail).then(|| {
         let receiver = receiver.clone();
         std::thread::spawn(move || {

@@ -23,12 +23,12 @@ pub static PEER: Peer = Peer {
         Does::Tail,
     ],
     promise: |_| "process crash; power loss, 10 ms",
-    note: "a file of 256 MiB, every page touched before; no offsets, no times, \
+    note: "a file of 384 MiB, every page touched before; no offsets, no times, \
            no topics, no recovery, and a full file is an error",
     open,
 };
 
-const FILE_BYTES: usize = 256 << 20;
+const FILE_BYTES: usize = 384 << 20;
 const HEADER_BYTES: usize = 8;
 const SYNC_EVERY: Duration = Duration::from_millis(10);
 

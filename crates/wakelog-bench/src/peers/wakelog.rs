@@ -151,9 +151,13 @@ impl Store for Wakelog {
         Ok(())
     }
 
+    /// By its handle if there is one: a second one would fence it.
     fn committed(&self, cursor: u32) -> Outcome<u64> {
-        let name = cursor_name(usize::try_from(cursor)?);
-        Ok(self.log.cursor(name).open()?.acked())
+        let number = usize::try_from(cursor)?;
+        if let Some(held) = self.cursors.lock().get(number) {
+            return Ok(held.acked());
+        }
+        Ok(self.log.cursor(cursor_name(number)).open()?.acked())
     }
 
     fn tail(&self) -> Outcome<Box<dyn Tail>> {

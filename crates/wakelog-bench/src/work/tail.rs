@@ -26,7 +26,8 @@ pub static WORK: Work = Work {
     goals: &GOALS,
     notes: &[
         "Each append is timed by itself: the two looks at the clock, some 60 ns, are in the time. \
-         At 20,000/s the appender spins until the next one is due. Under the default sync of each; \
+         At 20,000/s the appender spins until the next one is due; what is late because the one \
+         before it was slow is not charged twice. Under the default sync of each; \
          those that promise a process crash only have no sync that could be in their way.",
     ],
     rounds: (5, 2),
