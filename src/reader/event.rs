@@ -239,13 +239,21 @@ impl Page {
         }
     }
 
-    /// Adds an event. `false`: it stands in another segment than those before.
-    pub(crate) fn push(&mut self, segment: &Arc<Segment>, spot: Spot) -> bool {
-        let here = Arc::ptr_eq(&self.segment, segment);
-        if here {
-            self.spots.push(spot);
-        }
-        here
+    /// Whether its events stand in this segment.
+    #[inline]
+    pub(crate) fn stands_in(&self, segment: &Arc<Segment>) -> bool {
+        Arc::ptr_eq(&self.segment, segment)
+    }
+
+    /// Adds an event of its segment.
+    #[inline]
+    pub(crate) fn add(&mut self, spot: Spot) {
+        self.spots.push(spot);
+    }
+
+    /// Keeps the first `events` events.
+    pub(crate) fn shorten(&mut self, events: usize) {
+        self.spots.truncate(events);
     }
 
     /// How many events.

@@ -19,6 +19,13 @@ pub(super) struct Jumping {
     frame: Option<Frame>,
 }
 
+impl Jumping {
+    #[inline]
+    pub(super) fn is_jumping(&self) -> bool {
+        self.jumps.is_some()
+    }
+}
+
 /// What is at the end of a jump.
 enum Landing {
     Match(Spot),

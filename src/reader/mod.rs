@@ -2,6 +2,7 @@
 
 mod builder;
 mod event;
+mod filling;
 mod jumping;
 mod picks;
 mod reading;

@@ -1,6 +1,7 @@
 //! What readers and cursors have in common: a place, a filter, a level, and how to wait.
 
 use super::event::{Event, Page, Spot};
+use super::filling::Room;
 use super::picks::Picks;
 use super::scanner::{Scan, Scanner};
 use super::start::start_at;
@@ -182,19 +183,20 @@ impl Reading {
             None => return Ok(None),
         };
         let epoch = self.epoch;
-        let mut page = Page::new(Arc::clone(&segment), epoch);
-        let mut taken = spot.bytes;
-        page.push(&segment, spot);
-        while page.len() < events && taken < bytes {
+        let mut room = Room { events, bytes };
+        // The first one is taken however large.
+        room.take(spot.bytes.min(bytes));
+        let mut page = Page::new(segment, epoch);
+        page.add(spot);
+        while !room.is_full() {
+            self.fill(&mut page, &mut room);
             match self.take() {
-                Some(Found::Event(segment, spot)) => {
-                    let fits = taken + spot.bytes <= bytes && self.epoch == epoch;
-                    if !fits || !page.push(&segment, spot) {
-                        self.found = Some(Found::Event(segment, spot));
-                        break;
-                    }
-                    taken += spot.bytes;
+                Some(Found::Event(segment, spot))
+                    if self.epoch == epoch && page.stands_in(&segment) && room.take(spot.bytes) =>
+                {
+                    page.add(spot);
                 }
+                // What has no room, or comes otherwise, is handed out next.
                 Some(other) => {
                     self.found = Some(other);
                     break;
@@ -203,6 +205,27 @@ impl Reading {
             }
         }
         Ok(Some(page))
+    }
+
+    /// Adds what can be had in one go, all of it under the history under which the page began.
+    fn fill(&mut self, page: &mut Page, room: &mut Room) {
+        if self.picks.is_some() {
+            return;
+        }
+        let (begun, before) = (self.scanner.next(), *room);
+        let shared = self.store.shared();
+        // As in `take`: the limit before the generation.
+        let limit = shared.marks.limit(self.level);
+        if shared.marks.generation() == self.generation {
+            let events = page.len();
+            self.scanner.fill(limit, &self.filters, page, room);
+            if self.store.shared().marks.generation() != self.generation {
+                // It may have run from the old log into the new one: `take` judges where it is.
+                page.shorten(events);
+                *room = before;
+                self.scanner.seek(begun);
+            }
+        }
     }
 
     /// What comes next. What it fails with comes in its turn too: behind events that were found

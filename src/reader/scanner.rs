@@ -27,12 +27,12 @@ const FAR: u64 = 1_024;
 
 /// A frame whose events are handed out one by one.
 #[derive(Clone, Debug)]
-struct Open {
-    records: Range<usize>,
-    offset: u64,
+pub(super) struct Open {
+    pub(super) records: Range<usize>,
+    pub(super) offset: u64,
     /// The offset after its last event.
-    end: u64,
-    time: u64,
+    pub(super) end: u64,
+    pub(super) time: u64,
 }
 
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub(super) struct Standing {
     pub(super) place: Place,
     /// Where the segment ends, as far as was known when it was found.
     pub(super) below: u64,
-    open: Option<Open>,
+    pub(super) open: Option<Open>,
     /// Whether it goes from match to match here.
     pub(super) jumping: Jumping,
 }
@@ -55,6 +55,17 @@ impl Standing {
             open: None,
             jumping: Jumping::default(),
         }
+    }
+
+    /// Opens a frame that has verified.
+    #[inline]
+    pub(super) fn open(&mut self, frame: &Frame) {
+        self.open = Some(Open {
+            records: frame.records(),
+            offset: frame.head.offset,
+            end: frame.end(),
+            time: frame.head.time,
+        });
     }
 }
 
@@ -220,23 +231,13 @@ impl Scanner {
         match standing.segment.step(&mut standing.place) {
             Step::Frame(frame) => {
                 self.touched += 1;
-                self.open(&frame);
+                if frame.end() > self.next {
+                    standing.open(&frame);
+                }
                 Ok(None)
             }
             Step::Damaged => Ok(self.resume(shared, limit)),
             Step::End => self.leave(shared, limit),
-        }
-    }
-
-    fn open(&mut self, frame: &Frame) {
-        if let Some(standing) = self.standing.as_mut().filter(|_| frame.end() > self.next) {
-            let (offset, time) = (frame.head.offset, frame.head.time);
-            standing.open = Some(Open {
-                records: frame.records(),
-                offset,
-                end: frame.end(),
-                time,
-            });
         }
     }
 

@@ -79,9 +79,10 @@ impl Segment {
             }
             if place.at == verified {
                 // Relaxed: the mark says nothing about memory, only that this process has checked
-                // those bytes; they were frozen before any reader could see them.
+                // those bytes; they were frozen before any reader could see them. A reader that is
+                // slower than another one may put it back, which only costs a second look.
                 let next = place.at + format::padded(head.bytes());
-                self.verified.fetch_max(next, Ordering::Relaxed);
+                self.verified.store(next, Ordering::Relaxed);
             }
         }
         (head.offset == place.offset).then_some(head)
@@ -89,10 +90,12 @@ impl Segment {
 
     /// Moves `place` behind a frame that has verified there.
     fn pass(&self, place: &mut Place, head: &FrameHead) {
-        let bytes = self.region().bytes(place.at..place.at + head.bytes());
-        if let Some(epoch) = bytes.and_then(|bytes| format::decode_epoch(bytes, head)) {
-            place.epoch = epoch;
-            place.context = self.keys().context(epoch);
+        if head.kind == FrameKind::Epoch {
+            let bytes = self.region().bytes(place.at..place.at + head.bytes());
+            if let Some(epoch) = bytes.and_then(|bytes| format::decode_epoch(bytes, head)) {
+                place.epoch = epoch;
+                place.context = self.keys().context(epoch);
+            }
         }
         place.at += format::padded(head.bytes());
         place.offset += u64::from(head.count);
