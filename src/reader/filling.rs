@@ -31,9 +31,9 @@ impl Room {
 }
 
 impl Scanner {
-    /// Adds the matching events that follow in the segment of `page` while it is walked. Ends before
-    /// whatever needs more thought: a jump, damage, the end of the segment, `limit`, a full page.
-    /// Nothing is passed that was not looked at.
+    /// Adds the matching events that follow in the segment of `page` while it is walked. Ends
+    /// before whatever needs more thought: a jump, damage, the end of the segment, `limit`, a full
+    /// page. Nothing is passed that was not looked at.
     pub(super) fn fill(
         &mut self,
         limit: u64,

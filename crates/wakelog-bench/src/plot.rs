@@ -74,8 +74,8 @@ pub fn draw(run: &Value) -> Outcome<String> {
     let height = y + 8.0;
     writeln!(
         body,
-        "<text class=\"f\" x=\"0\" y=\"{y:.0}\">Each line is ten times the one before. Blue: wakelog, grey: persistent \
-         rivals, yellow: in memory, pale: the bare machine.</text>"
+        "<text class=\"f\" x=\"0\" y=\"{y:.0}\">Each line is ten times the one before. \
+         Blue: wakelog, grey: persistent rivals, yellow: in memory, pale: the bare machine.</text>"
     )?;
     Ok(format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" \
