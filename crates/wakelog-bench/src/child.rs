@@ -9,8 +9,11 @@ use std::time::{Duration, Instant};
 use crate::peers::{self, Outcome, Peer};
 use crate::work::{self, Scale, Work};
 
-/// Printed by a process that has filled its directory and appends on until it is killed.
+/// Printed when a directory is filled: at the end, or by one that appends on until it is killed.
 pub const READY: &str = "wakelog-bench: ready";
+
+/// This very program, also when another build has replaced its file meanwhile.
+const THIS: &str = "/proc/self/exe";
 
 /// Printed before the figures.
 const FIGURES: &str = "wakelog-bench: figures ";
@@ -29,7 +32,9 @@ pub fn run(command: &str, arguments: &[String]) -> Outcome<()> {
         quick: scale == "quick",
     };
     if command == PREPARE {
-        return (work.prepare)(peer, dir, scale);
+        (work.prepare)(peer, dir, scale)?;
+        println!("\n{READY}");
+        return Ok(());
     }
     let figures = (work.measure)(peer, dir, scale)?;
     println!("\n{FIGURES}{}", serde_json::to_string(&figures)?);
@@ -51,13 +56,15 @@ impl Running {
         scale: Scale,
     ) -> Outcome<Running> {
         std::fs::create_dir_all(dir)?;
-        let mut child = Command::new(std::env::current_exe()?)
+        let mut child = Command::new(THIS)
             .args([command, work.id, peer.name])
             .arg(dir)
             .arg(scale.pick("full", "quick"))
             .env("WALRUS_DATA_DIR", dir)
             .env("WALRUS_QUIET", "1")
             .env("RUST_LOG", "off")
+            // The last words of a panic shall be its message.
+            .env("RUST_BACKTRACE", "0")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
@@ -118,11 +125,9 @@ fn limit(scale: Scale) -> Duration {
 /// Fills the directory of a workload whose rounds share it.
 pub fn prepare(work: &Work, peer: &Peer, dir: &Path, scale: Scale) -> Outcome<()> {
     let mut running = Running::start(PREPARE, work, peer, dir, scale)?;
-    let said = running.expect(READY, limit(scale));
-    if running.child.wait()?.success() {
-        return Ok(());
-    }
-    said.map(drop)
+    running.expect(READY, limit(scale))?;
+    running.child.wait()?;
+    Ok(())
 }
 
 /// Fills the directory, and kills whoever fills it while it appends.
