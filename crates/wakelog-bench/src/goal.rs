@@ -142,13 +142,14 @@ impl Goal {
     }
 }
 
-/// The rival with the best median in a column.
+/// The rival with the best median in a column, of those that have done all of the work.
 pub fn best_rival<'l>(
     lines: &'l [Line],
     column: &str,
     more_is_better: bool,
 ) -> Option<(&'l Line, &'l Cell)> {
-    let rivals = lines.iter().filter(|line| line.kind == Kind::Rival);
+    let sound = |line: &&Line| line.kind == Kind::Rival && line.failed.is_none();
+    let rivals = lines.iter().filter(sound);
     let cells = rivals.filter_map(|line| line.cell(column).map(|cell| (line, cell)));
     cells.min_by(|(_, a), (_, b)| {
         let order = a.median().total_cmp(&b.median());

@@ -26,7 +26,8 @@ pub static WORK: Work = Work {
          then everything is read, and what was appended before the kill must be there. The page \
          cache is warm. Quick: 64 MiB, and 1 GiB in place of 16. The large one is filled for \
          wakelog alone.",
-        "commitlog and LMDB check nothing at open, and yaque has nothing to check with.",
+        "commitlog and LMDB check nothing at open, and yaque has nothing to check with. \
+         commitlog now and then says CorruptLog when it is read after the kill.",
     ],
     rounds: (3, 2),
     fill: Fill::Killed,
