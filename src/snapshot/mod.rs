@@ -9,6 +9,7 @@ mod error;
 pub use error::SnapshotError;
 
 use crate::cursor_file;
+use crate::dedup;
 use crate::dir::{self, Directory, FreshDir};
 use crate::format::{HEADER_BYTES, Mark, SHARED_END_AT};
 use crate::mark_file::MarkFile;
@@ -61,6 +62,7 @@ pub(crate) fn into_dir(shared: &Shared, to: &dyn Directory) -> Result<Snapshot, 
     let begun = shared.ending().map_err(no_ending)?;
     let mut bytes =
         cursor_file::copy(from, to, shared.log_id()).map_err(failed("copy the cursors into"))?;
+    bytes += copy_ids(from, to).map_err(failed("copy the ids into"))?;
     let ending = shared.ending().map_err(no_ending)?;
     if ending.generation != begun.generation {
         return Err(SnapshotError::Reopened);
@@ -132,6 +134,14 @@ fn copy_file(from: &dyn Directory, to: &dyn Directory, name: &str) -> io::Result
     let bytes = dir::copy(&*source, &*target)?;
     target.sync()?;
     Ok(bytes)
+}
+
+/// The ids that outlive their events. They hold for events below the end that is taken later.
+fn copy_ids(from: &dyn Directory, to: &dyn Directory) -> io::Result<u64> {
+    match copy_file(from, to, dedup::NAME) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        other => other,
+    }
 }
 
 /// The segment in which the log ends: up to there as it is, zeros after it, in its full length.

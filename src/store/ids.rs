@@ -3,7 +3,7 @@
 
 use super::append::Status;
 use super::once::Remembered;
-use super::{Located, Shared};
+use super::{Located, Shared, unpark};
 use crate::dedup::{self, Draft, Window};
 use crate::error::IoFailure;
 use crate::format::{IdEntry, RecordRef, id_hash};
@@ -11,6 +11,7 @@ use crate::history::{History, Verdict};
 use crate::segment::{Frame, Place, Segment, Step};
 use crate::types::{Epoch, Position, to_usize};
 use crossbeam_utils::sync::Parker;
+use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -33,30 +34,117 @@ struct Found {
     saved: u64,
 }
 
+/// How far the file of ids holds.
+#[derive(Debug, Default)]
+pub(super) struct IdsSaved {
+    state: Mutex<Saving>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Saving {
+    /// The offset up to which the file holds.
+    until: u64,
+    /// The offset up to which it was last tried to have it hold.
+    tried: u64,
+    /// The offset up to which somebody waits for it, until it was tried.
+    asked: Option<u64>,
+    /// The ids thread has left.
+    ended: bool,
+}
+
+impl IdsSaved {
+    /// What is to be tried now, if the log has synced all below `base`.
+    fn due(&self, base: u64) -> Option<u64> {
+        let state = self.state.lock();
+        let asked = state.asked.filter(|asked| *asked > state.until);
+        asked.or((base > state.tried.max(state.until)).then_some(base))
+    }
+
+    /// The file was found to hold up to `until`.
+    fn found(&self, until: u64) {
+        let mut state = self.state.lock();
+        (state.until, state.tried) = (until, until);
+    }
+
+    fn tried(&self, until: u64, holds: bool) {
+        let mut state = self.state.lock();
+        state.tried = until;
+        if holds {
+            state.until = until;
+        }
+        state.asked = None;
+        self.changed.notify_all();
+    }
+
+    /// Whether it has to be waited for.
+    fn ask(&self, until: u64) -> bool {
+        let mut state = self.state.lock();
+        let due = state.until < until && !state.ended;
+        if due {
+            state.asked = state.asked.max(Some(until));
+        }
+        due
+    }
+
+    /// Waits until it was tried.
+    fn wait(&self) {
+        let mut state = self.state.lock();
+        while state.asked.is_some() && !state.ended {
+            self.changed.wait(&mut state);
+        }
+    }
+}
+
+/// Nobody waits for a thread that has left.
+struct EndOfSaving<'a>(&'a IdsSaved);
+
+impl Drop for EndOfSaving<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().ended = true;
+        self.0.changed.notify_all();
+    }
+}
+
 impl Shared {
     pub(super) fn ids_loop(&self, parker: &Parker) {
-        // The offset up to which the file holds, or a try was made to have it so.
-        let mut saved = 0;
+        let _end = EndOfSaving(&self.ids_saved);
         while !self.marks.closed() {
             if let Some(wish) = self.wanted() {
-                saved = self.load(&wish).unwrap_or(saved);
+                if let Some(saved) = self.load(&wish) {
+                    self.ids_saved.found(saved);
+                }
                 continue;
             }
-            let base = self.synced.base();
-            if base > saved {
-                // The log says it all; without the file it only takes longer.
-                let _ = self.write_ids(base);
-                saved = base;
-                continue;
+            match self.ids_saved.due(self.synced.base()) {
+                Some(until) => self.save_ids(until),
+                None => parker.park(),
             }
-            parker.park();
         }
-        let end = match &*self.append.lock() {
-            state if matches!(state.status, Status::Closing) => state.end(),
-            _ => None,
-        };
-        if let Some(end) = end.filter(|end| *end > saved) {
-            let _ = self.write_ids(end);
+        let closing = matches!(self.append.lock().status, Status::Closing);
+        // Not above what is durable: a file that goes beyond the end that a power loss leaves is
+        // worth nothing, and it would take the place of a good one.
+        let due = self.ids_saved.due(self.marks.durable());
+        if let Some(until) = due.filter(|_| closing) {
+            self.save_ids(until);
+        }
+    }
+
+    /// Has the file hold the ids below `until`, an offset that is durable. A failure is nobody's:
+    /// the log says it all, and without the file it only takes longer to find. The next roll tries
+    /// again.
+    fn save_ids(&self, until: u64) {
+        let written = self.write_ids(until);
+        self.ids_saved.tried(until, written.is_ok());
+    }
+
+    /// Segments below `until` are about to leave, and the ids of their events outlive them: what a
+    /// replay could not find any more is to stand in the file first. Waits until it does, or until
+    /// it was tried: where there is no room for it, they leave all the same, to make room.
+    pub(super) fn save_ids_of_leaving(&self, until: u64) {
+        if self.options.dedup_ids_value() > 0 && self.ids_saved.ask(until) {
+            unpark(&self.signals.ids);
+            self.ids_saved.wait();
         }
     }
 
@@ -117,7 +205,14 @@ impl Shared {
                 found.take(saved.entries, saved.since, room);
                 continue;
             }
-            if room == 0 || found.since <= first {
+            if room == 0 {
+                return Ok(Some(found));
+            }
+            if found.since <= first {
+                // Of the events between, which have left, nobody can tell any more.
+                if let Some(saved) = saved.take() {
+                    found.take(saved.entries, saved.since, room);
+                }
                 return Ok(Some(found));
             }
             let below = bases.partition_point(|base| *base < found.since);

@@ -51,6 +51,7 @@ use crate::waiters::Waiters;
 use append::Appending;
 use crossbeam_utils::sync::Unparker;
 use durable::DurableWaits;
+use ids::IdsSaved;
 use once::Remembered;
 use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard};
 use retain::{Trimmed, Trimming};
@@ -85,6 +86,7 @@ pub(crate) struct Shared {
     progress: Mutex<Progress>,
     rounds: Rounds,
     synced: Synced,
+    ids_saved: IdsSaved,
     /// Time of the event with this offset, the first that is kept, once somebody has asked.
     oldest: Mutex<Option<(u64, u64)>>,
     durable_waits: DurableWaits,
@@ -179,6 +181,7 @@ impl Shared {
             progress: Mutex::new(Progress::new(durable.clone(), recovered.mark_file)),
             rounds: Rounds::default(),
             synced: Synced::new(durable),
+            ids_saved: IdsSaved::default(),
             oldest: Mutex::new(None),
             durable_waits: DurableWaits::default(),
             clock: Clock::new(),

@@ -2,7 +2,8 @@
 //!
 //! Each step may be the last before the power goes, so their order is the promise:
 //!
-//! 1. everything that is acked is on disk, so that no cursor comes back below what it has freed;
+//! 1. everything that is acked is on disk, so that no cursor comes back below what it has freed, and
+//!    so are the ids of the events that leave;
 //! 2. the segment's name goes, and readers are told;
 //! 3. the directory is synced, and only then does the next segment go: whatever survives, the
 //!    segments that are left follow one another.
@@ -178,8 +179,16 @@ impl Shared {
                 going.push((this.base, next.base));
             }
         }
-        if !going.is_empty() {
+        if let Some((_, next)) = going.last() {
+            // An ack that was counted is marked as unsaved too before the round begins.
+            self.await_acks();
             DurableFuture::everything(Arc::clone(self)).wait_while_open()?;
+            self.save_ids_of_leaving(*next);
+            // Their file has its name on disk before another name goes.
+            let open = self.hold_open()?;
+            let synced = self.dir.sync();
+            drop(open);
+            synced.map_err(|error| self.directory_failed(error))?;
         }
         for (base, next) in going {
             self.let_one_go(base, next)?;
@@ -198,11 +207,13 @@ impl Shared {
         drop(unmapped);
         let synced = self.dir.sync();
         drop(open);
-        synced.map_err(|error| {
-            // What the directory says on disk is not known any more.
-            self.poison(error);
-            TrimError::Poisoned
-        })
+        synced.map_err(|error| self.directory_failed(error))
+    }
+
+    /// What the directory says on disk is not known any more.
+    fn directory_failed(&self, error: io::Error) -> TrimError {
+        self.poison(error);
+        TrimError::Poisoned
     }
 
     /// Waits until whoever is letting a segment go has told readers of it.

@@ -46,13 +46,18 @@ impl World {
             (Harm::Flipped(part), Some(bytes)) => {
                 let mut bytes = bytes.clone();
                 let at = bytes.len() * usize::from(part) / 256;
-                bytes[at] ^= 1 << (part % 8);
+                // A file that was torn before may have no byte.
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte ^= 1 << (part % 8);
+                }
                 Some(bytes)
             }
         };
         if before.is_some() {
             dir.unlink(dedup::NAME).unwrap();
         }
+        // What has left the log stood in that file alone.
+        self.oracle.maybe_forgotten = self.oracle.first;
         if let Some(bytes) = harmed {
             let file = dir.create_file(dedup::NAME).unwrap();
             file.write_at(&bytes, 0).unwrap();

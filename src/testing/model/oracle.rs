@@ -2,7 +2,7 @@
 
 use crate::testing::sample::Sample;
 use crate::{Epoch, Gap, GapReason, LogId, Position};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Ids that the log remembers.
@@ -20,6 +20,10 @@ pub(super) struct Oracle {
     pub(super) first: u64,
     /// At least the events below this are durable.
     pub(super) durable: u64,
+    /// Ids of events below this may be forgotten: the file that held them was harmed.
+    pub(super) maybe_forgotten: u64,
+    /// Events whose ids are.
+    forgotten: BTreeSet<u64>,
     /// Each epoch with its first offset.
     pub(super) epochs: Vec<(Epoch, u64)>,
     pub(super) cursors: BTreeMap<usize, CursorOracle>,
@@ -53,6 +57,8 @@ impl Oracle {
             histories: vec![0],
             first: 0,
             durable: 0,
+            maybe_forgotten: 0,
+            forgotten: BTreeSet::new(),
             epochs: vec![(first, 0)],
             cursors: BTreeMap::new(),
         }
@@ -69,8 +75,20 @@ impl Oracle {
         let last = self.events.iter().enumerate().rev().filter(with_id);
         let same =
             |event: &Sample| event.id().as_ref() == Some(&id) && event.from() == sample.from();
-        let found = last.take(WINDOW).filter(|(_, event)| same(event)).last();
-        found.map(|(offset, _)| u64::try_from(offset).unwrap())
+        let found = last.take(WINDOW).filter(|(_, event)| same(event));
+        let offsets = found.map(|(offset, _)| u64::try_from(offset).unwrap());
+        offsets.filter(|at| !self.forgotten.contains(at)).last()
+    }
+
+    /// What the log has answered for the id of `sample`: of one that it may have forgotten, that
+    /// says whether it has.
+    pub(super) fn answered(&mut self, sample: &Sample, offset: u64) {
+        while let Some(known) = self.known(sample) {
+            if known == offset || known >= self.maybe_forgotten {
+                return;
+            }
+            self.forgotten.insert(known);
+        }
     }
 
     /// Appends a batch and says the offset of each event.

@@ -164,6 +164,7 @@ impl World {
     }
 
     fn check_appended(&mut self, sample: Sample, appended: Appended) {
+        self.oracle.answered(&sample, appended.offset);
         let known = self.oracle.known(&sample);
         let offset = known.unwrap_or(self.oracle.end());
         assert_eq!(
@@ -188,6 +189,9 @@ impl World {
             .map(|(sample, bytes)| sample.event(bytes));
         let appended = self.log().append_batch(events).unwrap();
         let before = self.oracle.end();
+        for (sample, answer) in samples.iter().zip(appended.iter()) {
+            self.oracle.answered(sample, answer.offset);
+        }
         let expected = self.oracle.append_batch(samples);
         assert_eq!(appended.offsets, before..self.oracle.end());
         assert!(appended.iter().map(|event| event.offset).eq(expected));
