@@ -2,6 +2,7 @@
 //!
 //! Topics are not copied: they are told by where they stand in the segment. What a build holds is
 //! 28 bytes a topic, 16 bytes an event and topic, a table of 4 bytes a topic, and what it writes.
+//! The events and topics are bounded: see [`most_links`].
 
 use super::dictionary::{DictionaryWriter, INLINE_BYTES, NewList};
 use super::postings::{self, Posting, Unfit};
@@ -15,6 +16,12 @@ use std::hash::{BuildHasher, RandomState};
 
 /// Bytes of frames between two places that are noted.
 const PLACE_EVERY: u32 = 64 << 10;
+
+/// Bytes of a segment for each event and topic that may be held.
+const LINK_EVERY: usize = 16;
+
+/// So many events and topics are indexed of any segment.
+const LINKS_LEAST: usize = 4_096;
 
 const NONE: u32 = u32::MAX;
 const EXCLUDING: u32 = 1 << 31;
@@ -49,6 +56,7 @@ struct Building<'a> {
     /// An open hash table of numbers of topics.
     slots: Vec<u32>,
     links: Vec<Link>,
+    most_links: usize,
     hasher: RandomState,
     epochs: Vec<IndexEpoch>,
     places: Vec<IndexPlace>,
@@ -60,19 +68,30 @@ struct Building<'a> {
 /// reach, or up to the published end with `None`. `None`: there is no event.
 ///
 /// # Errors
-/// There are bytes that do not verify, so that nothing could be said about what they held.
+/// The segment is walked, because an index must know all that stands there: there are bytes that do
+/// not verify, or offsets that are skipped, or more events and topics than may be held.
 pub(super) fn build(
     segment: &Segment,
     from: Place,
     below: Option<u64>,
 ) -> Result<Option<Vec<u8>>, Unfit> {
-    let end = segment.region().end();
+    build_to(segment, segment.region().end(), from, below)
+}
+
+/// As [`build`], and nothing at or behind the frame position `end`, which was the published end.
+pub(super) fn build_to(
+    segment: &Segment,
+    end: usize,
+    from: Place,
+    below: Option<u64>,
+) -> Result<Option<Vec<u8>>, Unfit> {
     let bytes = segment.region().bytes(HEADER_BYTES..end).ok_or(Unfit)?;
     let mut building = Building {
         bytes,
         topics: Vec::new(),
         slots: vec![NONE; 64],
         links: Vec::new(),
+        most_links: most_links(segment.region().len()),
         hasher: RandomState::new(),
         epochs: vec![IndexEpoch {
             at: u32::try_from(from.at).map_err(|_| Unfit)?,
@@ -84,13 +103,21 @@ pub(super) fn build(
     };
     let mut place = from;
     while below.is_none_or(|below| place.offset < below) && place.at < end {
+        let before = place;
         match segment.step(&mut place) {
             Step::Frame(frame) if frame.at + frame.head.bytes() <= end => {
+                if frame.head.offset != before.offset {
+                    return Err(Unfit);
+                }
                 building.enter(&place, &frame).ok_or(Unfit)?;
             }
-            // The segment has grown since.
-            Step::Frame(_) | Step::End => break,
-            Step::Damaged => return Err(Unfit),
+            // The segment has grown since. The frame is not entered, so it is not covered.
+            Step::Frame(_) => {
+                place = before;
+                break;
+            }
+            Step::End if place.offset == before.offset => break,
+            Step::End | Step::Damaged => return Err(Unfit),
         }
     }
     if below.is_some_and(|below| place.offset != below) {
@@ -102,6 +129,12 @@ pub(super) fn build(
     let at = u32::try_from(place.at).map_err(|_| Unfit)?;
     building.epoch(&place, at);
     building.write(segment, from, place).map(Some).ok_or(Unfit)
+}
+
+/// How many events and topics a build may hold for a segment of `bytes` bytes, so that it takes
+/// about as much memory as the segment at most.
+fn most_links(bytes: usize) -> usize {
+    (bytes / LINK_EVERY).max(LINKS_LEAST)
 }
 
 impl Building<'_> {
@@ -151,6 +184,9 @@ impl Building<'_> {
     fn add(&mut self, text: &[u8], link: Link) -> Option<()> {
         let number = to_usize(self.topic(text)?);
         let new = u32::try_from(self.links.len()).ok().filter(|n| *n < NONE)?;
+        if self.links.len() >= self.most_links {
+            return None;
+        }
         let topic = self.topics.get_mut(number)?;
         if topic.first == NONE {
             topic.first = new;
@@ -303,8 +339,9 @@ impl Building<'_> {
     }
 }
 
-/// The last frame that an index covers ends where it says, so that the frames before it are those
-/// that were indexed: a frame's checksum is bound to its epoch, its offset and its place.
+/// The last frame with events that an index covers ends at the offset that it says, so that the
+/// frames before it are those that were indexed: a frame's checksum is bound to its epoch, its
+/// offset and its place. Behind it may stand frames without events, which skip no offset.
 pub(super) fn fits(segment: &Segment, header: &IndexHeader) -> bool {
     let (last, checksum) = (to_usize(header.last.0), header.last.1);
     let covers = to_usize(header.covers);
@@ -316,6 +353,6 @@ pub(super) fn fits(segment: &Segment, header: &IndexHeader) -> bool {
     let bytes = segment.region().bytes(last..covers);
     let head = bytes.and_then(decode_head);
     ours && head.is_some_and(|head| {
-        head.checksum == checksum && head.offset + u64::from(head.count) <= header.next
+        head.checksum == checksum && head.offset + u64::from(head.count) == header.next
     })
 }

@@ -98,10 +98,10 @@ impl Indexes {
         enough.then(|| known.index())?
     }
 
-    /// What is there without building anything.
+    /// What is there without building anything, nor waiting for whoever builds.
     pub(crate) fn peek(&self, dir: &dyn Directory, segment: &Segment) -> Option<Arc<Index>> {
         let slot = self.slot(segment);
-        let mut known = slot.known.lock();
+        let mut known = slot.known.try_lock()?;
         known.look(dir, segment);
         known.index()
     }

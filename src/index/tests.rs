@@ -1,6 +1,6 @@
 //! Indexes of small segments beside what stands in them.
 
-use super::build::{self, build};
+use super::build::{self, build, build_to};
 use super::cache::Indexes;
 use super::run::{Bytes, Run};
 use super::*;
@@ -65,6 +65,14 @@ impl Written {
         }
         frame.batch(events, &limits).unwrap();
         self.writer.append(&mut frame, first * 10);
+    }
+
+    fn put_epoch(&mut self, counter: u32) {
+        let (mut frame, epoch) = (FrameBuffer::new(), Epoch { counter, tag: 9 });
+        self.writer.enter(&self.segment, epoch);
+        let place = *self.writer.place();
+        frame.epoch(epoch, place.offset);
+        self.writer.append(&mut frame, place.offset * 10);
     }
 
     /// Single events and batches on many topics.
@@ -197,6 +205,50 @@ fn an_index_grows_in_runs_and_says_the_same() {
         }
     }
     assert!((2..=8).contains(&runs_most), "{runs_most} runs");
+}
+
+/// The end is taken, and then an event is appended behind the epoch frame that stands there.
+#[test]
+fn an_event_that_comes_while_an_index_is_built_is_not_passed_over() {
+    let mut written = segment_of(1 << 16, 0);
+    written.fill(20);
+    let before = *written.writer.place();
+    written.put_epoch(2);
+    let end = written.segment.region().end();
+    written.put(&[(&["late"], b"")]);
+    let bytes = build_to(&written.segment, end, written.segment.start(), None).unwrap();
+    let run = Run::open(Bytes::Heap(bytes.unwrap().into()), &written.segment).unwrap();
+    assert_eq!((run.next(), run.covers()), (before.offset, before.at));
+    let late = build(&written.segment, run.end(&written.segment), None).unwrap();
+    let late = Run::open(Bytes::Heap(late.unwrap().into()), &written.segment).unwrap();
+    let runs = vec![Arc::new(run), Arc::new(late)];
+    let found = matches(&Index { runs }, &written.segment, &filters(&["late"]), 0);
+    assert_eq!(found.unwrap(), [before.offset]);
+    // An epoch frame at the very end is covered.
+    written.put_epoch(3);
+    assert_eq!(written.run().end(&written.segment), *written.writer.place());
+}
+
+/// 16 topics of one byte on each event take more memory than the segment has bytes.
+#[test]
+fn what_a_build_may_hold_is_bounded() {
+    let mut written = segment_of(1 << 20, 0);
+    let topics: Vec<String> = ('a'..='p').map(String::from).collect();
+    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+    while written.writer.fits(200) {
+        written.put(&[(&topics, b"")]);
+    }
+    let built = build(&written.segment, written.segment.start(), None);
+    assert_eq!(built, Err(Unfit));
+    let indexes = Indexes::default();
+    let got = indexes.get(&written.dir, &written.segment, None, &mut false);
+    assert!(got.is_none(), "it is walked");
+    // What is usual is far below the bound.
+    let mut usual = segment_of(1 << 20, 0);
+    while usual.writer.fits(200) {
+        usual.put(&[(&topics[..3], b"")]);
+    }
+    assert!(build(&usual.segment, usual.segment.start(), None).is_ok());
 }
 
 #[test]

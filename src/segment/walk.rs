@@ -114,7 +114,9 @@ impl Segment {
     }
 
     /// Takes places that an index has noted, unless walks have left some already. Frames behind a
-    /// place are verified like any other.
+    /// place are verified like any other; but below the mark of what has verified in this process,
+    /// a walk takes what stands at a place for the beginning of a frame. It may, because the places
+    /// stand in a table of the index whose checksum holds, and the index fits this segment.
     pub(crate) fn learn(&self, noted: impl FnOnce() -> Vec<Place>) {
         let mut places = self.places.lock();
         if places.is_empty() {
