@@ -6,7 +6,7 @@ use crate::error::{AckError, CursorError, ReadError};
 use crate::options::{Opened, ReadLevel, Start};
 use crate::reader::{Reading, Wish, start_at};
 use crate::store::{Shared, Store};
-use crate::types::{FilterSet, check_name};
+use crate::types::{FilterSet, Gap, check_name};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,14 +110,16 @@ impl CursorBuilder {
                 slot.touch(shared.clock.now());
                 (slot, filters, Opened::Resumed)
             }
-            found => {
+            Some(slot) => {
                 let filters = self.wish.filter_set()?;
-                let opened = found.as_ref().map_or(Opened::New, |old| {
-                    let acked = old.acked();
-                    Opened::Expired { acked }
-                });
-                let slot = self.create(&shared, cursors, &filters, found.as_ref())?;
-                (slot, filters, opened)
+                let acked = slot.acked();
+                self.revive(&shared, cursors, &filters, &slot)?;
+                (slot, filters, Opened::Expired { acked })
+            }
+            None => {
+                let filters = self.wish.filter_set()?;
+                let slot = self.create(&shared, cursors, &filters)?;
+                (slot, filters, Opened::New)
             }
         };
         let start = Start::Offset(slot.acked());
@@ -125,6 +127,10 @@ impl CursorBuilder {
         let reading = Reading::new(store, filters, self.wish.level, start);
         let reading = reading.map_err(reading_failed)?;
         drop(open);
+        if matches!(opened, Opened::Expired { .. }) {
+            // Not while acks are held: a waker is somebody else's code.
+            shared.ack_waits.changed(slot.number());
+        }
         // Last: the older handle works on if this open fails.
         let fence = shared.fences.take_over(slot.number());
         Ok(Cursor::new(reading, slot, fence, opened))
@@ -176,15 +182,9 @@ impl CursorBuilder {
         shared: &Shared,
         cursors: &CursorFile,
         filters: &FilterSet,
-        expired: Option<&SlotHandle>,
     ) -> Result<SlotHandle, CursorError> {
         let time_to_live = self.time_to_live()?.unwrap_or(0);
-        let start = start_at(shared, self.wish.start, self.wish.level, filters);
-        let (start, gap) = start.map_err(reading_failed)?;
-        if let Some(expired) = expired {
-            cursors.retire(&self.name)?;
-            shared.ack_waits.changed(expired.number());
-        }
+        let (start, gap) = self.first_place(shared, filters)?;
         let age = Age {
             now: shared.clock.now(),
             is_held: &|slot| shared.fences.is_held(slot),
@@ -195,6 +195,34 @@ impl CursorBuilder {
         }
         shared.wake_sync();
         Ok(slot)
+    }
+
+    /// Begins anew where an expired cursor of the name stands. The definition first: if that fails,
+    /// the old position is still there to be told.
+    fn revive(
+        &self,
+        shared: &Shared,
+        cursors: &CursorFile,
+        filters: &FilterSet,
+        slot: &SlotHandle,
+    ) -> Result<(), CursorError> {
+        let time_to_live = self.time_to_live()?.unwrap_or(0);
+        let (start, gap) = self.first_place(shared, filters)?;
+        cursors
+            .redefine(slot, &self.name, filters, time_to_live)
+            .map_err(|error| self.io(shared, error))?;
+        slot.put(start, gap, shared.clock.now());
+        shared.wake_sync();
+        Ok(())
+    }
+
+    /// Where it begins when it is new.
+    fn first_place(
+        &self,
+        shared: &Shared,
+        filters: &FilterSet,
+    ) -> Result<(u64, Option<Gap>), CursorError> {
+        start_at(shared, self.wish.start, self.wish.level, filters).map_err(reading_failed)
     }
 
     fn io(&self, shared: &Shared, error: std::io::Error) -> CursorError {

@@ -143,18 +143,19 @@ pub(crate) fn put(shared: &Shared, name: &str, start: Start) -> Result<u64, Curs
     let stored = stored
         .map_err(|error| CursorError::from_io(shared.dir.path(), "read a cursor in", error))?;
     let filters = FilterSet::new(&stored.filters, stored.identities.as_deref())?;
-    let (offset, gap) =
-        start_at(shared, start, ReadLevel::Visible, &filters).map_err(reading_failed)?;
-    shared.fences.expel(slot.number());
-    shared.await_acks();
-    let open = shared.hold_open().map_err(closed_or_poisoned)?;
-    slot.clear_kept();
-    if let Some(gap) = gap {
-        slot.keep(gap.to);
-    }
-    slot.seek(offset);
-    slot.touch(shared.clock.now());
-    drop(open);
+    let offset = loop {
+        let generation = shared.marks.generation();
+        let (offset, gap) =
+            start_at(shared, start, ReadLevel::Visible, &filters).map_err(reading_failed)?;
+        shared.fences.expel(slot.number());
+        shared.await_acks();
+        let _open = shared.hold_open().map_err(closed_or_poisoned)?;
+        // After a reopen the start may be another place.
+        if generation == shared.marks.generation() {
+            slot.put(offset, gap, shared.clock.now());
+            break offset;
+        }
+    };
     shared.ack_waits.reached(slot.number(), || offset);
     shared.wake_sync();
     Ok(offset)

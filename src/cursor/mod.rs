@@ -272,21 +272,25 @@ impl Cursor {
         if start == Start::LastPerTopic {
             return Err(ReadError::NotAPlace);
         }
-        let (offset, gap) = self.reading.seek(start)?;
-        let slot = &self.slot;
-        let moved = self.store_with(|_| {
-            slot.clear_kept();
-            if let Some(gap) = gap {
-                slot.keep(gap.to);
-            }
-            slot.seek(offset);
-            Ok(true)
-        });
-        moved.map_err(|error| match error {
-            AckError::Fenced => ReadError::Fenced,
-            // Closed, or poisoned: nothing can be kept before the log is opened again.
-            _ => ReadError::Closed,
-        })?;
+        let mut moved = false;
+        while !moved {
+            let generation = self.reading.shared().marks.generation();
+            let (offset, gap) = self.reading.seek(start)?;
+            let slot = &self.slot;
+            let stored = self.store_with(|shared| {
+                // After a reopen the start may be another place.
+                moved = shared.marks.generation() == generation;
+                if moved {
+                    slot.put(offset, gap, shared.clock.now());
+                }
+                Ok(moved)
+            });
+            stored.map_err(|error| match error {
+                AckError::Fenced => ReadError::Fenced,
+                // Closed, or poisoned: nothing can be kept before the log is opened again.
+                _ => ReadError::Closed,
+            })?;
+        }
         self.gap = None;
         self.handed = 0;
         Ok(())

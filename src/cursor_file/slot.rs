@@ -4,7 +4,7 @@ use super::Inner;
 use super::chunk::{Chunk, Slot};
 use super::{definitions, saving};
 use crate::format::{SlotKey, SlotWord};
-use crate::types::MAX_OFFSET;
+use crate::types::{Gap, MAX_OFFSET};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -185,6 +185,16 @@ impl SlotHandle {
     pub(crate) fn seek(&self, offset: u64) {
         self.progress().set(SlotWord::Acked, offset);
         self.inner.touched(&self.chunk, self.index);
+    }
+
+    /// Puts the cursor to `offset`, before which `gap` is still to be told, as used at `now`.
+    pub(crate) fn put(&self, offset: u64, gap: Option<Gap>, now: Option<u64>) {
+        self.clear_kept();
+        if let Some(gap) = gap {
+            self.keep(gap.to);
+        }
+        self.seek(offset);
+        self.touch(now);
     }
 
     /// The end of a divergence that the consumer was not told of or has not acked.

@@ -57,14 +57,16 @@ impl IdsSaved {
     /// What is to be tried now, if the log has synced all below `base`.
     fn due(&self, base: u64) -> Option<u64> {
         let state = self.state.lock();
-        let asked = state.asked.filter(|asked| *asked > state.until);
-        asked.or((base > state.tried.max(state.until)).then_some(base))
+        state
+            .asked
+            .or((base > state.tried.max(state.until)).then_some(base))
     }
 
     /// The file was found to hold up to `until`.
     fn found(&self, until: u64) {
         let mut state = self.state.lock();
         (state.until, state.tried) = (until, until);
+        self.settle(&mut state, until);
     }
 
     fn tried(&self, until: u64, holds: bool) {
@@ -73,7 +75,12 @@ impl IdsSaved {
         if holds {
             state.until = until;
         }
-        state.asked = None;
+        self.settle(&mut state, until);
+    }
+
+    /// Whoever waits for no more than `until` need not wait any more.
+    fn settle(&self, state: &mut Saving, until: u64) {
+        state.asked = state.asked.filter(|asked| *asked > until);
         self.changed.notify_all();
     }
 
@@ -135,7 +142,7 @@ impl Shared {
     /// again.
     fn save_ids(&self, until: u64) {
         let written = self.write_ids(until);
-        self.ids_saved.tried(until, written.is_ok());
+        self.ids_saved.tried(until, written.unwrap_or(false));
     }
 
     /// Segments below `until` are about to leave, and the ids of their events outlive them: what a
@@ -299,14 +306,14 @@ impl Shared {
     }
 
     /// Writes down the ids below `until`. They are copied bit by bit, the newest first: what is
-    /// forgotten meanwhile is not needed.
-    fn write_ids(&self, until: u64) -> io::Result<()> {
+    /// forgotten meanwhile is not needed. `false`: they are not known, or the history has changed.
+    fn write_ids(&self, until: u64) -> io::Result<bool> {
         let mut copied: Option<(Draft<'_>, u64, Epoch)> = None;
         let mut below = until;
         loop {
             let state = self.append.lock();
             let (Remembered::Ready(window), Some(writer)) = (&state.ids, &state.writer) else {
-                return Ok(());
+                return Ok(false);
             };
             let (generation, epoch) = (self.marks.generation(), writer.place().epoch);
             let (entries, since) = window.below(below, COPIED_AT_ONCE);
@@ -317,7 +324,7 @@ impl Shared {
                     &mut copied.insert((draft, generation, epoch)).0
                 }
                 // The ids of another history do not go with those from before.
-                Some((_, before, _)) if *before != generation => return Ok(()),
+                Some((_, before, _)) if *before != generation => return Ok(false),
                 Some((draft, ..)) => draft,
             };
             draft.add(&entries)?;
@@ -326,9 +333,11 @@ impl Shared {
                 break;
             }
         }
-        copied.map_or(Ok(()), |(draft, _, epoch)| {
-            draft.finish(below, until, epoch)
-        })
+        let Some((draft, _, epoch)) = copied else {
+            return Ok(false);
+        };
+        draft.finish(below, until, epoch)?;
+        Ok(true)
     }
 
     fn unreadable<T>(&self, found: &io::Result<T>) -> IoFailure {
@@ -349,5 +358,28 @@ impl Found {
         self.since = older
             .next()
             .map_or(since.min(below), |left| left.offset + 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_is_let_go_by_a_try_and_by_a_file_that_is_found() {
+        let saved = IdsSaved::default();
+        assert!(saved.ask(10));
+        saved.tried(4, true);
+        assert_eq!((saved.due(4), saved.due(5)), (Some(10), Some(10)));
+        saved.tried(10, false);
+        saved.wait();
+        // It holds no more than before, so the next one asks again.
+        assert!(saved.ask(10));
+        saved.found(12);
+        saved.wait();
+        assert_eq!(
+            (saved.ask(12), saved.due(12), saved.due(13)),
+            (false, None, Some(13))
+        );
     }
 }
