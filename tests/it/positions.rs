@@ -54,11 +54,14 @@ fn diverged(from: u64, to: u64) -> Gap {
     }
 }
 
-/// Copies the files of a log whose writer is idle.
+/// Copies the files of a log whose writer is idle. Its threads may still be at work on files that
+/// can be made again (`*.new`, on their way to a rename).
 fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
-        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        if !entry.path().extension().is_some_and(|end| end == "new") {
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
     }
 }
 

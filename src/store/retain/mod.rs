@@ -2,8 +2,8 @@
 //!
 //! Each step may be the last before the power goes, so their order is the promise:
 //!
-//! 1. everything that is acked is on disk, so that no cursor comes back below what it has freed, and
-//!    so are the ids of the events that leave;
+//! 1. everything that is acked is on disk, so that no cursor comes back below what it has freed,
+//!    and so are the ids of the events that leave;
 //! 2. the segment's name goes, and readers are told;
 //! 3. the directory is synced, and only then does the next segment go: whatever survives, the
 //!    segments that are left follow one another.
