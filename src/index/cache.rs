@@ -83,12 +83,13 @@ impl Indexes {
     ) -> Option<Arc<Index>> {
         let slot = self.slot(segment);
         let mut known = slot.known.lock();
+        known.judge(segment, below);
         if known.reaches(segment, below) {
             return known.index();
         }
         // One that is sealed may have been written since by whoever writes the log.
         known.looked &= below.is_none();
-        known.look(dir, segment);
+        known.look(dir, segment, below);
         if !known.reaches(segment, below) && !known.hopeless {
             known.extend(segment, below);
             *built = below.is_some() && !known.hopeless;
@@ -102,8 +103,14 @@ impl Indexes {
     pub(crate) fn peek(&self, dir: &dyn Directory, segment: &Segment) -> Option<Arc<Index>> {
         let slot = self.slot(segment);
         let mut known = slot.known.try_lock()?;
-        known.look(dir, segment);
+        known.judge(segment, None);
+        known.look(dir, segment, None);
         known.index()
+    }
+
+    /// Segments may have been cut, and gone on with in the same files.
+    pub(crate) fn clear(&self) {
+        self.slots.lock().by_base.clear();
     }
 
     /// Segments below `first` are gone.
@@ -135,7 +142,7 @@ impl Indexes {
         let slot = self.slot(segment);
         let known = slot.known.lock();
         let whole = |run: &&Arc<Run>| match below {
-            Some(below) => run.next() >= below,
+            Some(below) => run.next() == below,
             None => run.covers() == segment.region().end(),
         };
         let run = known.index.runs.first().filter(whole).cloned();
@@ -178,7 +185,7 @@ impl Known {
 
     fn reaches(&self, segment: &Segment, below: Option<u64>) -> bool {
         match below {
-            Some(below) => self.index.next() >= below && !self.index.runs.is_empty(),
+            Some(below) => self.index.next() == below && !self.index.runs.is_empty(),
             None => {
                 let end = segment.region().end();
                 let covers = self.index.covers().max(HEADER_BYTES);
@@ -187,12 +194,21 @@ impl Known {
         }
     }
 
+    /// Forgets what speaks of frames that are cut away: who read before the cut may have left it.
+    fn judge(&mut self, segment: &Segment, below: Option<u64>) {
+        let fits = |run: &Arc<Run>| run.fits(segment) && within(run, below);
+        if !self.index.runs.last().is_none_or(fits) {
+            self.index = Arc::default();
+            self.looked = false;
+        }
+    }
+
     /// Takes the file, once, if it is longer than what is known.
-    fn look(&mut self, dir: &dyn Directory, segment: &Segment) {
+    fn look(&mut self, dir: &dyn Directory, segment: &Segment, below: Option<u64>) {
         if std::mem::replace(&mut self.looked, true) || self.distrusted {
             return;
         }
-        let run = open_file(dir, segment);
+        let run = open_file(dir, segment).filter(|run| within(run, below));
         if let Some(run) = run.filter(|run| run.covers() > self.index.covers()) {
             let runs = vec![Arc::new(run)];
             self.index = Arc::new(Index { runs });
@@ -226,6 +242,11 @@ impl Known {
             self.index = Arc::new(Index { runs });
         }
     }
+}
+
+/// Whether it speaks of nothing at or above `below`.
+fn within(run: &Run, below: Option<u64>) -> bool {
+    below.is_none_or(|below| run.next() <= below)
 }
 
 fn open_file(dir: &dyn Directory, segment: &Segment) -> Option<Run> {

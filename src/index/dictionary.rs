@@ -1,7 +1,7 @@
 //! The dictionary: topics in the order of their bytes, in blocks that verify one by one.
 
 use super::postings::Unfit;
-use crate::format::{crc, put_varint, take_varint};
+use crate::format::{IndexHeader, crc, put_varint, take_varint};
 use crate::types::{to_u64, to_usize};
 use std::ops::Range;
 
@@ -168,11 +168,13 @@ pub(super) struct Entries<'a> {
     /// Where the block stands in the index.
     at: usize,
     base: u64,
+    /// Events of the whole index.
+    most: u64,
     topic: Vec<u8>,
 }
 
 impl<'a> Entries<'a> {
-    pub(super) fn new(block: &Block, bytes: &'a [u8], base: u64) -> Result<Self, Unfit> {
+    pub(super) fn new(block: &Block, bytes: &'a [u8], header: &IndexHeader) -> Result<Self, Unfit> {
         if crc(bytes) != block.crc {
             return Err(Unfit);
         }
@@ -180,7 +182,8 @@ impl<'a> Entries<'a> {
             whole: bytes,
             rest: bytes,
             at: block.at,
-            base,
+            base: header.base,
+            most: header.events,
             topic: Vec::new(),
         })
     }
@@ -204,6 +207,9 @@ impl<'a> Entries<'a> {
         self.topic.extend_from_slice(more);
         let events = take_varint(&mut rest)?;
         let excluding = take_varint(&mut rest)?;
+        if events > self.most || excluding > events {
+            return None;
+        }
         let last = self.base.checked_add(take_varint(&mut rest)?)?;
         let place = take_varint(&mut rest)?;
         let value = usize::try_from(place >> 1).ok()?;

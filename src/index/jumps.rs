@@ -39,11 +39,11 @@ impl Index {
     /// walking costs less.
     pub(crate) fn jumps(&self, filters: &FilterSet, share: u64) -> Result<Option<Jumps>, Unfit> {
         let most = self.events() / share.max(1);
-        let (mut matches, mut parts) = (0, Vec::new());
+        let (mut matches, mut parts) = (0_u64, Vec::new());
         for run in &self.runs {
             let mut entries = Vec::new();
             run.matching(filters, |_, entry| {
-                matches += entry.events;
+                matches = matches.saturating_add(entry.events);
                 entries.push(entry);
                 matches <= most
             })?;
@@ -143,7 +143,8 @@ impl Jumps {
         if excluding && !all {
             return None;
         }
-        let matches = part.entries.iter().map(|entry| entry.events).sum();
+        // One entry at most, as was seen above.
+        let matches = part.entries.first().map_or(0, |entry| entry.events);
         if matches > most {
             return None;
         }

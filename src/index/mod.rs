@@ -35,7 +35,8 @@ impl Index {
     }
 
     fn events(&self) -> u64 {
-        self.runs.iter().map(|run| run.events()).sum()
+        let events = self.runs.iter().map(|run| run.events());
+        events.fold(0, u64::saturating_add)
     }
 
     /// Offset up to which it speaks.

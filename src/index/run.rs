@@ -64,6 +64,11 @@ impl Run {
         Some(run)
     }
 
+    /// Whether the segment has the frames that this speaks of.
+    pub(super) fn fits(&self, segment: &Segment) -> bool {
+        build::fits(segment, &self.header)
+    }
+
     /// Nothing is allocated for records that the tables are too short for.
     fn take_tables(&mut self) -> Option<()> {
         let (epochs, places) = (to_usize(self.header.epochs), to_usize(self.header.places));
@@ -159,7 +164,7 @@ impl Run {
             .partition_point(|block| block.first(&self.tables) <= prefix);
         for block in &self.blocks[after.saturating_sub(1)..] {
             let bytes = self.bytes.get(block.at, block.bytes).ok_or(Unfit)?;
-            let mut entries = Entries::new(block, bytes, self.header.base)?;
+            let mut entries = Entries::new(block, bytes, &self.header)?;
             while let Some((topic, entry)) = entries.next()? {
                 if topic < prefix {
                     continue;

@@ -282,6 +282,31 @@ fn a_file_is_taken_by_its_own_segment_alone() {
     assert!(!header(&written.segment, &longer));
 }
 
+/// The file of a segment that was cut speaks of more than the log has: another one is built.
+#[test]
+fn the_index_of_a_sealed_segment_ends_where_the_next_one_begins() {
+    let mut written = segment_of(1 << 16, 0);
+    written.fill(50);
+    let below = written.writer.place().offset;
+    written.fill(50);
+    let indexes = Indexes::default();
+    indexes.write(&written.dir, &written.segment, None).unwrap();
+    // Places are taken from what is there.
+    assert!(indexes.peek(&written.dir, &written.segment).is_some());
+    let mut built = false;
+    let got = indexes.get(&written.dir, &written.segment, Some(below), &mut built);
+    assert_eq!((got.map(|index| index.next()), built), (Some(below), true));
+    indexes
+        .write(&written.dir, &written.segment, Some(below))
+        .unwrap();
+    built = false;
+    let again = Indexes::default().get(&written.dir, &written.segment, Some(below), &mut built);
+    assert_eq!(
+        (again.map(|index| index.next()), built),
+        (Some(below), false)
+    );
+}
+
 /// Whatever is damaged, the answer is the right one or none.
 #[test]
 fn every_bit_and_every_length_is_right_or_found() {

@@ -369,11 +369,17 @@ impl Reading {
     /// While it waits, the dispatcher reads on its behalf: what it has passed need not be read
     /// again, also if it was trimmed since.
     fn follow_dispatcher(&mut self) {
-        let waiters = self.store.shared().waiters(self.level);
+        let shared = self.store.shared();
+        let waiters = shared.waiters(self.level);
         let Some(seen) = self.ticket.as_ref().map(|ticket| waiters.seen_for(ticket)) else {
             return;
         };
-        if seen > self.scanner.next() && self.found.is_none() {
+        // The generation behind what was seen: after a reopen that may be of the new history, under
+        // which this place has not been judged.
+        if shared.marks.generation() == self.generation
+            && seen > self.scanner.next()
+            && self.found.is_none()
+        {
             self.scanner.seek(seen);
         }
     }

@@ -70,26 +70,27 @@ fn before(shared: &Shared, time: u64) -> io::Result<u64> {
         // Of segments that cannot be read, the one before them says when.
         let mut readable = None;
         for index in (low..=middle).rev() {
-            if let Located::Segment { segment, .. } = shared.locate(bases[index])? {
-                readable = Some((index, segment));
+            if let Located::Segment { segment, below } = shared.locate(bases[index])? {
+                readable = Some((index, segment, below));
                 break;
             }
         }
         match readable {
-            Some((index, segment)) if segment.began() >= time => high = index,
-            Some((_, segment)) => {
-                found = Some(segment);
+            Some((index, segment, _)) if segment.began() >= time => high = index,
+            Some((_, segment, below)) => {
+                found = Some((segment, below));
                 low = middle + 1;
             }
             None => low = middle + 1,
         }
     }
-    let Some(segment) = found else {
+    let Some((segment, below)) = found else {
         return Ok(0);
     };
     let index = shared.index_at_hand(&segment);
     let place = index.and_then(|index| index.before_time(&segment, time));
-    Ok(place.map_or(segment.base(), |place| place.offset))
+    // An index may still speak of what was cut away, in the offsets of the segment that follows.
+    Ok(place.map_or(segment.base(), |place| place.offset.min(below)))
 }
 
 /// The offset from which on so many events match. Looks back in steps that grow, since most of what

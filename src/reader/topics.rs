@@ -4,9 +4,10 @@ use super::scanner::{Scan, Scanner, matches};
 use crate::error::ReadError;
 use crate::format::RecordRef;
 use crate::index::{Entry, Index, Posting, Run, Unfit};
-use crate::segment::Segment;
+use crate::segment::{Frame, Segment};
 use crate::store::{Located, Shared};
 use crate::types::{FilterSet, Gap, GapReason, to_usize};
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -70,7 +71,7 @@ pub(crate) fn topics(shared: &Shared, filters: &FilterSet) -> Result<Vec<TopicIn
     let mut all: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     let mut add = |topic: &str, events: u64, last: u64| {
         if let Some(known) = all.get_mut(topic) {
-            *known = (known.0 + events, known.1.max(last));
+            *known = (known.0.saturating_add(events), known.1.max(last));
         } else {
             all.insert(topic.into(), (events, last));
         }
@@ -134,7 +135,7 @@ fn indexed(
             // A topic that several filters match comes several times.
             let known = all.entry(topic.into_owned()).or_default();
             if known.1 != entry.last || known.0 == 0 {
-                *known = (known.0 + entry.events, entry.last);
+                *known = (known.0.saturating_add(entry.events), entry.last);
             }
             all.len() <= most
         })
@@ -225,6 +226,7 @@ pub(super) fn last_per_topic(
                 filters,
                 below,
                 most,
+                frame: Cell::new(None),
             };
             search.last_in_run(&mut seen, &mut lasts.offsets)
         });
@@ -273,6 +275,8 @@ struct Search<'a> {
     filters: &'a FilterSet,
     below: u64,
     most: u32,
+    /// The frame that was verified last: a batch is for several postings.
+    frame: Cell<Option<Frame>>,
 }
 
 impl Search<'_> {
@@ -313,12 +317,12 @@ impl Search<'_> {
 
     /// One that does not verify is wanted: it is told as a gap when its turn comes.
     fn wants(&self, posting: &Posting) -> bool {
-        let at = to_usize(posting.record);
-        let place = self
-            .run
-            .place(self.segment, to_usize(posting.frame), posting.offset);
-        let frame = self.segment.frame_to(&place);
-        let bytes = frame.and_then(|frame| {
+        let (at, frame_at) = (to_usize(posting.record), to_usize(posting.frame));
+        if self.frame.get().is_none_or(|frame| frame.at != frame_at) {
+            let place = self.run.place(self.segment, frame_at, posting.offset);
+            self.frame.set(self.segment.frame_to(&place));
+        }
+        let bytes = self.frame.get().and_then(|frame| {
             let end = frame.records().end.max(at);
             self.segment.region().bytes(at..end)
         });

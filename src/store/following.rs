@@ -39,6 +39,8 @@ impl Shared {
         let open_segments = self.options.open_segments_value();
         let first = found.bases.first().copied().unwrap_or(0);
         *self.table.lock() = Table::new(found.bases, found.active, open_segments);
+        // The same file may hold something else now.
+        self.indexes.clear();
         *self.history.lock() = Arc::new(found.history);
         self.marks.set_first(first);
         self.marks.next_generation();

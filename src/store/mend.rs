@@ -58,6 +58,7 @@ impl Shared {
         *self.report.lock() = found.report;
         let open_segments = self.options.open_segments_value();
         *self.table.lock() = Table::new(found.bases, Arc::clone(&found.active), open_segments);
+        self.indexes.clear();
         let counted = Counted::new(found.next, found.active.region().end());
         // Found anew: those above the recovered end are gone, and they have crowded out others.
         let ids = Remembered::new(self.options.dedup_ids_value(), found.next);

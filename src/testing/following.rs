@@ -81,6 +81,47 @@ fn a_follower_notices_that_the_log_was_cut_below_what_it_has_shown() {
     }
 }
 
+/// The writer goes on in the same file, in which other events stand now where the index of the
+/// follower has some.
+#[test]
+fn a_follower_does_not_use_an_index_of_what_was_cut() {
+    let dir = MemoryDir::new();
+    let writer = write(&dir);
+    append(&writer, 10, "kept");
+    writer.sync().unwrap();
+    let options = Options::new().index_everything();
+    let follower = options.follow_in(Arc::new(dir.clone())).unwrap();
+    for n in 0..20 {
+        writer
+            .append(if n % 4 == 0 { "b" } else { "c" }, b"lost")
+            .unwrap();
+    }
+    until("the first events", || follower.next_offset() == 30);
+    let read = || {
+        let reader = follower.reader().topics(["b"]);
+        let mut reader = reader.start(Start::Earliest).open().unwrap();
+        let next = || reader.next().unwrap();
+        let offsets: Vec<_> = std::iter::from_fn(next)
+            .map(|event| event.offset())
+            .collect();
+        offsets
+    };
+    assert_eq!(read(), [10, 14, 18, 22, 26]);
+    writer.abandon(|| ());
+    drop(writer);
+    dir.power_loss(0);
+    let writer = write(&dir);
+    assert_eq!((writer.next_offset(), writer.segments()), (10, 1));
+    for n in 0..40 {
+        writer
+            .append(if n % 3 == 0 { "b" } else { "c" }, b"new")
+            .unwrap();
+    }
+    until("the new end", || follower.next_offset() == 50);
+    let due: Vec<u64> = (10..50).step_by(3).collect();
+    assert_eq!(read(), due);
+}
+
 /// A position that the writer gave a moment ago is good on a follower that has not looked since.
 #[test]
 fn a_follower_looks_again_before_it_calls_a_position_wrong() {

@@ -204,8 +204,8 @@ impl Shared {
         remove(self, &segment::name_of(base)).map_err(|error| self.trim_failed(error))?;
         let unmapped = self.forget_below(next);
         drop(step);
-        // The indexer may have put one there meanwhile; from here on it takes its own away.
-        remove(self, &segment::index_name_of(base)).map_err(|error| self.trim_failed(error))?;
+        // The indexer may have put one there meanwhile. One that stays goes at the next open.
+        let _ = self.dir.unlink(&segment::index_name_of(base));
         drop(unmapped);
         let synced = self.dir.sync();
         drop(open);
