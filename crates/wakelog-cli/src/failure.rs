@@ -17,7 +17,8 @@ pub(crate) enum Outcome {
 /// A command could not do its work.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// Whoever read the output has left: no error.
+    /// Whoever read the output has left. It ends a command that does nothing but print, and is no
+    /// error; one with more to do or to say goes on by [`unheard`].
     Pipe,
     /// The answer is no, and this is why.
     No(String),
@@ -53,6 +54,15 @@ impl fmt::Display for Failure {
             Failure::Pipe => f.write_str("the output was closed"),
             Failure::No(text) | Failure::Usage(text) | Failure::System(text) => f.write_str(text),
         }
+    }
+}
+
+/// Printing that nobody hears any more is done: neither the work of a command nor its outcome
+/// hangs on who listens.
+pub(crate) fn unheard(printed: Result<(), Failure>) -> Result<(), Failure> {
+    match printed {
+        Err(Failure::Pipe) => Ok(()),
+        printed => printed,
     }
 }
 

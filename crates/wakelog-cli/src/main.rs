@@ -13,7 +13,7 @@ mod stop;
 mod time;
 
 use clap::{ColorChoice, Parser};
-use failure::Failure;
+use failure::{Failure, unheard};
 use output::{Output, Terminal};
 use std::process::ExitCode;
 
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     let terminal = Terminal::new(arguments.color, arguments.quiet);
     let mut output = Output::new(terminal);
     let ended = cmd::run(arguments.command, &mut output)
-        .and_then(|outcome| output.flush().map(|()| outcome));
+        .and_then(|outcome| unheard(output.flush()).map(|()| outcome));
     match ended {
         Ok(outcome) => outcome.into(),
         Err(Failure::Pipe) => ExitCode::SUCCESS,

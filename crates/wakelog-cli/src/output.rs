@@ -113,7 +113,7 @@ impl Output {
     pub(crate) fn announce(&mut self, text: &str) {
         if self.terminal.progress {
             let dim = paint(self.terminal.error_colour, DIM, text);
-            eprint!("\r\x1b[K{dim}");
+            say(&format!("\r\x1b[K{dim}"));
             self.drawn = Instant::now();
             self.pending = true;
         }
@@ -122,7 +122,7 @@ impl Output {
     /// Takes the progress line away.
     fn end_progress(&mut self) {
         if self.pending {
-            eprint!("\r\x1b[K");
+            say("\r\x1b[K");
             self.pending = false;
         }
     }
@@ -132,7 +132,7 @@ impl Output {
         self.end_progress();
         if !self.terminal.quiet {
             let dim = paint(self.terminal.error_colour, DIM, text);
-            eprintln!("{dim}");
+            say(&format!("{dim}\n"));
         }
     }
 
@@ -153,8 +153,13 @@ impl Output {
     pub(crate) fn complain(&mut self, text: &str) {
         self.end_progress();
         let name = paint(self.terminal.error_colour, BAD, "wakelog:");
-        eprintln!("{name} {text}");
+        say(&format!("{name} {text}\n"));
     }
+}
+
+/// Writes to the standard error. If nobody reads it, there is nobody left to tell.
+fn say(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// `Fine`, or `No` after something was found.

@@ -1,6 +1,6 @@
 //! `wakelog cat`: prints events and ends.
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, unheard};
 use crate::form::{Form, FormArgs};
 use crate::output::{Output, unless};
 use crate::place::Place;
@@ -54,14 +54,25 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Outcome, Failure> 
     }
     let mut printer = Printer::new(args.form.form());
     let mut reader = builder.open()?;
-    let mut left = args.count.unwrap_or(u64::MAX);
+    let most = args.count.unwrap_or(u64::MAX);
+    unheard(print(&mut reader, most, &mut printer, output))?;
+    Ok(unless(printer.damage))
+}
+
+fn print(
+    reader: &mut Reader,
+    most: u64,
+    printer: &mut Printer,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let mut left = most;
     while left > 0 {
-        let Some(printed) = printer.page(&mut reader, left, output)? else {
+        let Some(printed) = printer.page(reader, left, output)? else {
             break;
         };
         left = left.saturating_sub(printed);
     }
-    Ok(unless(printer.damage))
+    Ok(())
 }
 
 /// Prints what a reader hands out, and keeps in mind whether there was damage.

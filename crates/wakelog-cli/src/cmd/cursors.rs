@@ -1,6 +1,6 @@
 //! `wakelog cursors`: who reads, where, and how far behind.
 
-use crate::failure::{Failure, Outcome, chain};
+use crate::failure::{Failure, Outcome, chain, unheard};
 use crate::output::{self, Output, number};
 use crate::place::Place;
 use crate::time;
@@ -69,13 +69,12 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Outcome, Failure> 
 fn list(args: &Args, output: &mut Output) -> Result<Outcome, Failure> {
     let log = Log::open_read_only(&args.dir)?;
     let cursors = log.cursor_list().map_err(failure)?;
-    if args.json {
-        for cursor in &cursors {
-            output.json(&CursorLine::new(cursor))?;
-        }
-    } else {
-        table(&cursors, output)?;
-    }
+    unheard(match args.json {
+        true => cursors
+            .iter()
+            .try_for_each(|cursor| output.json(&CursorLine::new(cursor))),
+        false => table(&cursors, output),
+    })?;
     let damaged = cursors
         .iter()
         .any(|cursor| cursor.state == CursorState::Corrupt);

@@ -1,7 +1,7 @@
 //! `wakelog tail`: the last events, and with `-f` those to come.
 
 use super::cat::{PAGE_BYTES, Printer, TopicArgs};
-use crate::failure::{Failure, Outcome, chain};
+use crate::failure::{Failure, Outcome, chain, unheard};
 use crate::form::FormArgs;
 use crate::output::{Output, unless};
 use crate::stop::Stop;
@@ -46,10 +46,10 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Outcome, Failure> {
     let mut printer = Printer::new(args.form.form());
-    match &args.consumer {
-        None => read(args, &mut printer, output)?,
-        Some(name) => consume(args, name, &mut printer, output)?,
-    }
+    unheard(match &args.consumer {
+        None => read(args, &mut printer, output),
+        Some(name) => consume(args, name, &mut printer, output),
+    })?;
     Ok(unless(printer.damage))
 }
 
@@ -104,7 +104,7 @@ fn consume(
     let stop = Stop::listen(|| {})?;
     let consumed = consume_all(args, &mut cursor, &stop, printer, output);
     let closed = log.close();
-    consumed?;
+    unheard(consumed)?;
     closed.map_err(|error| Failure::system("what was printed may be printed again", &error))
 }
 

@@ -1,6 +1,6 @@
 //! `wakelog verify`: every byte of a log.
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, unheard};
 use crate::output::{self, Output, count, unless};
 use serde::Serialize;
 use std::fs;
@@ -81,11 +81,10 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Outcome, Failure> 
     if args.repair_index {
         verified.indexes_removed = Some(remove_indexes(&args.dir)?);
     }
-    if args.json {
-        output.json(&verified)?;
-    } else {
-        tell(&verified, output)?;
-    }
+    unheard(match args.json {
+        true => output.json(&verified),
+        false => tell(&verified, output),
+    })?;
     Ok(unless(!verified.ok))
 }
 

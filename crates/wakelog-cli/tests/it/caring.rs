@@ -70,6 +70,39 @@ fn trim_lets_whole_segments_go() {
 }
 
 #[test]
+fn trim_keeps_all_that_is_not_before_a_time() {
+    let place = long_log();
+    let log = wakelog::Options::new()
+        .segment_bytes(16_384)
+        .open(place.log());
+    let log = log.unwrap();
+    // The clock of the log has microseconds.
+    std::thread::sleep(std::time::Duration::from_millis(2));
+    let first = log.append("$all", "the first behind the time").unwrap();
+    for number in 0..2_000 {
+        log.append("$all", format!("to all {number}")).unwrap();
+    }
+    log.close().unwrap();
+    let words = ["--topics", "$all", "--json", "--count", "1"];
+    let shown = json(&place.run("cat", &words).good());
+    assert_eq!(shown["offset"], first);
+    let time = shown["time"].as_str().unwrap();
+
+    let trimmed = json(&place.run("trim", &["--before", time, "--json"]).good());
+    assert_eq!(trimmed["before"], first);
+    let kept = trimmed["first"].as_u64().unwrap();
+    assert!(0 < kept && kept <= first, "{trimmed}");
+    let words = ["--topics", "$all", "--raw", "--from", time];
+    let kept = place.run("cat", &words).good();
+    assert_eq!(kept.text().lines().count(), 2_001);
+    assert!(kept.text().starts_with("the first behind the time\n"));
+
+    place
+        .run("trim", &["--before", "last-per-topic"])
+        .refused(2, &["last-per-topic is many places"]);
+}
+
+#[test]
 fn a_snapshot_is_a_log() {
     let place = long_log();
     let to = place.beside("copy");

@@ -111,6 +111,16 @@ fn a_changed_byte_in_a_sealed_segment() {
     let expected: Vec<u64> = (0..EVENTS).filter(|number| *number != offset).collect();
     assert_eq!(rest, expected);
 
+    // That nobody reads it changes nothing about the answer.
+    for (command, words) in [
+        ("verify", &[][..]),
+        ("verify", &["--json"]),
+        ("cat", &["--count", "900"]),
+    ] {
+        let code = place.feed_unheard(command, words, b"").code;
+        assert_eq!(code, 1, "{command} {words:?}");
+    }
+
     let answer = place.run("cat", &["--raw"]);
     assert_eq!(
         (answer.code, answer.text().lines().count()),

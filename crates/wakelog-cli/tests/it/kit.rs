@@ -2,6 +2,8 @@
 
 use std::ffi::OsStr;
 use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -62,6 +64,18 @@ impl Place {
         feed(&mut self.command(command, words), input)
     }
 
+    /// Runs a command on this input whose output nobody reads.
+    pub(crate) fn feed_unheard(&self, command: &str, words: &[&str], input: &[u8]) -> Answer {
+        let (reader, writer) = UnixStream::pair().unwrap();
+        drop(reader);
+        let mut command = self.command(command, words);
+        let command = command
+            .stdin(Stdio::piped())
+            .stdout(OwnedFd::from(writer))
+            .stderr(Stdio::piped());
+        answer(command, input)
+    }
+
     /// Appends lines; they must be taken.
     pub(crate) fn append(&self, words: &[&str], input: &[u8]) {
         self.feed("append", words, input).good();
@@ -74,6 +88,10 @@ pub(crate) fn feed(command: &mut Command, input: &[u8]) -> Answer {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    answer(command, input)
+}
+
+fn answer(command: &mut Command, input: &[u8]) -> Answer {
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     std::thread::scope(|scope| {

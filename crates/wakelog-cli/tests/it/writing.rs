@@ -184,3 +184,53 @@ fn an_id_is_appended_once() {
         "{\"first\":null,\"last\":null,\"events\":0}\n"
     );
 }
+
+#[test]
+fn input_is_appended_though_nobody_reads_the_offsets() {
+    let input: String = (0..200_000).map(|number| format!("{number}\n")).collect();
+    for words in [
+        &["--offsets"][..],
+        &["--offsets", "--batch", "7"],
+        &["--json"],
+    ] {
+        let place = Place::new();
+        place.feed_unheard("append", words, input.as_bytes()).good();
+        assert!(place.run("cat", &["--raw"]).good().text() == input);
+    }
+}
+
+#[test]
+fn a_batch_that_is_not_full_is_appended_before_a_line_is_refused() {
+    let place = Place::new();
+    let words = ["--json-input", "--batch", "100", "--offsets"];
+    let input = b"{\"data\":\"a\"}\n{\"data\":\"b\"}\n{\n{\"data\":\"c\"}\n";
+    let answer = place.feed("append", &words, input);
+    assert_eq!((answer.code, answer.text()), (2, "0\n1\n"), "{answer:?}");
+    assert!(answer.err.contains("line 3 of the input"), "{}", answer.err);
+    assert_eq!(place.run("cat", &["--raw"]).good().text(), "a\nb\n");
+
+    let place = Place::new();
+    let mut input = b"a\nb\n".to_vec();
+    input.resize(3 << 20, b'x');
+    let words = ["--batch", "100", "--segment-bytes", "16384"];
+    let answer = place.feed("append", &words, &input);
+    answer.refused(2, &["line 3 of the input", "split it"]);
+    assert_eq!(place.run("cat", &["--raw"]).good().text(), "a\nb\n");
+}
+
+#[test]
+fn null_is_data() {
+    let place = Place::new();
+    place.append(
+        &["--json-input"],
+        b"{\"data\":null}\n{}\n{\"data\":\"null\"}\n",
+    );
+    assert_eq!(place.run("cat", &["--raw"]).good().text(), "null\n\nnull\n");
+    place
+        .feed(
+            "append",
+            &["--json-input"],
+            b"{\"data\":null,\"data64\":\"\"}\n",
+        )
+        .refused(2, &["both data and data64"]);
+}

@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use wakelog::NewEvent;
 
@@ -38,7 +38,7 @@ struct Object<'a> {
     name: Option<String>,
     id: Option<String>,
     from: Option<String>,
-    #[serde(borrow)]
+    #[serde(default, borrow, deserialize_with = "given")]
     data: Option<&'a RawValue>,
     data64: Option<String>,
     #[serde(rename = "offset")]
@@ -114,6 +114,11 @@ impl FullEvent {
         }
         event
     }
+}
+
+/// `null` is data as any other value is.
+fn given<'de, D: Deserializer<'de>>(value: D) -> Result<Option<&'de RawValue>, D::Error> {
+    Deserialize::deserialize(value).map(Some)
 }
 
 /// A string is its bytes; anything else is its JSON text.

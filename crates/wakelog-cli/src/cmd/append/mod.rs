@@ -3,7 +3,7 @@
 mod entry;
 
 use super::feed::{Feed, Line, Message};
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, unheard};
 use crate::form::UNENDED;
 use crate::output::{self, Output, count};
 use crate::stop::Stop;
@@ -39,7 +39,7 @@ pub(crate) struct Args {
     name: Option<String>,
 
     /// Append so many lines as one batch, which is in the log whole or not at all. It waits until
-    /// it is full or the input ends.
+    /// it is full or the input ends, in whatever way.
     #[arg(long, value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u32).range(1..=65_536))]
     batch: u32,
@@ -48,12 +48,14 @@ pub(crate) struct Args {
     #[arg(long)]
     durable: bool,
 
-    /// Print the offset of each event when it is in the log (with --durable: on disk).
+    /// Print the offset of each event when it is in the log (with --durable: on disk). When nobody
+    /// reads them any more, the rest of the input is appended all the same.
     #[arg(long, conflicts_with = "json")]
     offsets: bool,
 
     /// Lines are objects: topic or to, name, id, from, not_to, and data or data64. What
-    /// `wakelog cat --json` prints is understood too.
+    /// `wakelog cat --json` prints is understood too. A string as data is its text; anything else
+    /// is its JSON text, so null is the four letters. Without data the payload is empty.
     #[arg(long)]
     json_input: bool,
 
@@ -116,15 +118,25 @@ impl Appender {
     fn run(&mut self, feed: &mut Feed, output: &mut Output) -> Result<(), Failure> {
         let mut lines = 0_u64;
         loop {
-            let taken = self.take(feed, &mut lines);
+            let mut taken = self.take(feed, &mut lines);
+            if taken.is_err() {
+                taken = self.append_pending().and(taken);
+            }
             // What was appended before a line that is refused is in the log, and is told.
             self.settle(output)?;
             taken.map_err(|failure| at_line(lines, failure))?;
             let events = self.summary.events;
             let bytes = self.bytes;
             output.progress(|| format!("{}, {}", count(events, "event"), output::bytes(bytes)));
-            if !feed.fill().map_err(|failure| at_line(lines + 1, failure))? {
-                break;
+            match feed.fill() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(failure) => {
+                    let before = self.append_pending();
+                    self.settle(output)?;
+                    before.map_err(|failure| at_line(lines, failure))?;
+                    return Err(at_line(lines + 1, failure));
+                }
             }
         }
         let taken = self.take(feed, &mut lines);
@@ -170,17 +182,20 @@ impl Appender {
         Ok(())
     }
 
+    /// Appends the batch as it is. One that is refused is not tried a second time.
     fn append_pending(&mut self) -> Result<(), Failure> {
         if self.pending.is_empty() {
             return Ok(());
         }
         let args = &self.args;
-        let events = self.pending.iter().map(|entry| match entry {
+        let mut pending = std::mem::take(&mut self.pending);
+        let events = pending.iter().map(|entry| match entry {
             Entry::Plain { bytes, ended } => plain(args, bytes, *ended),
             Entry::Full(event) => event.to_event(),
         });
         let batch = self.log.append_batch(events)?;
-        self.pending.clear();
+        pending.clear();
+        self.pending = pending;
         for answer in batch.iter() {
             self.answered(answer);
         }
@@ -214,10 +229,14 @@ impl Appender {
         if self.fresh.is_empty() {
             return Ok(());
         }
-        for offset in self.fresh.drain(..).flatten() {
-            output.line(&offset.to_string())?;
-        }
-        output.flush()
+        let mut offsets = self.fresh.drain(..).flatten();
+        let printed = offsets
+            .try_for_each(|offset| output.line(&offset.to_string()))
+            .and_then(|()| output.flush());
+        drop(offsets);
+        // The input goes on being appended.
+        self.args.offsets &= !matches!(printed, Err(Failure::Pipe));
+        unheard(printed)
     }
 
     fn report(&self, output: &mut Output) -> Result<(), Failure> {
