@@ -1,5 +1,7 @@
 //! Messages of a client, as values that follow the rules.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use wakelog::Position;
 
@@ -37,7 +39,7 @@ pub enum ClientMessage {
 }
 
 /// `hello`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Hello {
     /// The name under which a cursor is kept.
     pub consumer: Option<String>,
@@ -45,6 +47,22 @@ pub struct Hello {
     pub token: Option<String>,
     /// Name and version of the client library.
     pub client: Option<String>,
+}
+
+/// Without the token itself, which is nobody's to read in a log file.
+impl fmt::Debug for Hello {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            consumer,
+            token,
+            client,
+        } = self;
+        f.debug_struct("Hello")
+            .field("consumer", consumer)
+            .field("token", &token.as_ref().map(|_| format_args!("hidden")))
+            .field("client", client)
+            .finish()
+    }
 }
 
 /// `subscribe`.

@@ -438,3 +438,13 @@ fn mutated_messages_never_panic() {
         }
     }
 }
+
+#[test]
+fn a_token_is_not_shown() {
+    let text = r#"{"type":"hello","consumer":"alice","token":"open sesame"}"#;
+    let shown = format!("{:?}", decode(text).unwrap());
+    assert!(
+        shown.contains("alice") && !shown.contains("sesame"),
+        "{shown}"
+    );
+}

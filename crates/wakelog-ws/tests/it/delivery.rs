@@ -116,6 +116,27 @@ async fn a_client_goes_on_from_its_position_or_from_its_cursor() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_a_cursor_is_said_to_be_is_on_disk() {
+    let dir = tempdir().unwrap();
+    let log = slow_log_at(dir.path());
+    let server = Server::start(Hub::new(log.clone()).unwrap()).await;
+    let (client, _) = server.welcome(Some("alice")).await;
+    drop(client);
+    fill(&log, "a", 0..3);
+    log.sync().unwrap();
+    // An ack in memory; the next sync of the policy is a minute away.
+    let mut cursor = log.cursor("ws.alice").refilter().open().unwrap();
+    let event = cursor.next().unwrap().unwrap();
+    cursor.wait_saved().unwrap();
+    let before = log.stats().syncs;
+    cursor.ack(&event).unwrap();
+    let (_client, welcome) = server.welcome(Some("alice")).await;
+    let position = welcome["cursor"]["position"].as_str().unwrap();
+    assert!(position.ends_with(".1"), "{position}");
+    assert!(log.stats().syncs > before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_that_is_not_durable_leaves_the_server() {
     let dir = tempdir().unwrap();
     let log = slow_log_at(dir.path());

@@ -117,13 +117,13 @@ impl EventSource for LogSource {
             Err(ReadError::Gap(gap)) if gap.reason == GapReason::Diverged => Some(gap),
             _ => None,
         };
-        if new {
-            cursor.saved().await.map_err(|error| sync_failure(&error))?;
-        }
+        // What a client is told is on disk: a cursor in memory may be ahead of it. This asks for a
+        // sync at once, whatever the policy.
         let place = Position {
             offset: cursor.acked(),
             ..self.log.position()
         };
+        cursor.saved().await.map_err(|error| sync_failure(&error))?;
         Ok(LogCursor {
             cursor,
             kept,
