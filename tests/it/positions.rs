@@ -59,7 +59,7 @@ fn diverged(from: u64, to: u64) -> Gap {
 fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
-        if !entry.path().extension().is_some_and(|end| end == "new") {
+        if entry.path().extension().is_none_or(|end| end != "new") {
             fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
         }
     }
