@@ -70,7 +70,8 @@ impl Lane {
             false
         };
         match self.scanner.advance(shared, to, wants) {
-            Ok(Scan::Done) => {}
+            // A hole of a mirror may be long: it is passed at once.
+            Ok(Scan::Done) => to = to.max(self.scanner.next().min(seen.offset())),
             // A gap concerns every filter; an error is for those who read to meet.
             Ok(Scan::Gap(gap)) => {
                 // What was trimmed may be much: it is passed at once.

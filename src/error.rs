@@ -188,6 +188,9 @@ pub enum AppendError {
     /// There is no room for the next segment. Make room and append again; nothing is lost.
     #[error("the disk is full")]
     DiskFull(#[source] IoFailure),
+    /// The log is a mirror: its events come from its source. Append to the source.
+    #[error("the log is a mirror: its events come from its source")]
+    Mirror,
     /// The log was opened read-only. Append through the process that has it open for writing.
     #[error("the log was opened read-only")]
     ReadOnly,

@@ -61,7 +61,7 @@ pub use error::{
 };
 pub use inspect::{CorruptRange, CorruptReason, Verification, VerifyOptions, verify};
 pub use listen::{ListenError, Listener, ListenerBuilder, Trouble};
-pub use log::Log;
+pub use log::{Log, Mirror, MirrorError, MirrorSource};
 pub use options::{Opened, Options, ReadLevel, Start, SyncPolicy};
 pub use reader::{Event, EventRef, EventStream, Page, Reader, ReaderBuilder, TopicInfo};
 pub use recovery::{RecoveryReport, TornTail};
@@ -69,5 +69,5 @@ pub use snapshot::{Snapshot, SnapshotError};
 pub use types::{
     Appended, AppendedBatch, Epoch, Filter, FilterError, FilterSet, Gap, GapReason, LogId,
     MAX_FILTERS, MAX_IDENTITIES, MAX_NAME_BYTES, MAX_OFFSET, NewEvent, Position,
-    PositionParseError, Retention, Stats, Topic, TopicError,
+    PositionParseError, Retention, SkipReason, Stats, Topic, TopicError,
 };

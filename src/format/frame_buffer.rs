@@ -47,6 +47,8 @@ pub(crate) struct FrameBuffer {
     body_crc: u32,
     length: u32,
     count: u32,
+    /// Where a skip frame leads; 0 in all others.
+    skip_to: u64,
     /// The events that have an id, in order.
     ids: Vec<FrameId>,
 }
@@ -224,11 +226,32 @@ impl FrameBuffer {
         // The length was compared with the limit of a frame, which has 32 bits.
         self.length = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
         self.count = count;
+        self.skip_to = 0;
         put(&mut self.bytes, LENGTH_AT, self.length.to_le_bytes());
         put(&mut self.bytes, COUNT_AT, count.to_le_bytes());
         // Flags and the reserved bytes behind the kind are zero.
         put(&mut self.bytes, KIND_AT, [kind.code(), 0, 0, 0]);
         self.body_crc = body_crc(&self.bytes);
+    }
+
+    /// The frame skips offsets up to `to`.
+    pub(super) fn skips_to(&mut self, to: u64) {
+        self.skip_to = to;
+    }
+
+    /// The next offset behind the frame, if it stands at `offset`.
+    #[inline]
+    pub(crate) fn offset_behind(&self, offset: u64) -> u64 {
+        if self.skip_to == 0 {
+            offset + u64::from(self.count)
+        } else {
+            self.skip_to
+        }
+    }
+
+    /// The records, as they will stand on disk.
+    pub(crate) fn records(&self) -> &[u8] {
+        self.bytes.get(FRAME_HEADER..).unwrap_or_default()
     }
 
     /// How many events the frame has.

@@ -46,6 +46,7 @@ pub(crate) use segment_header::{
     Activation, HEADER_BYTES, HeaderFault, MAX_SEGMENT_BYTES, Making, SHARED_END_AT, SegmentHeader,
     activation_words,
 };
+pub(crate) use skip::{Skip, SkipReason, decode_skip};
 pub(crate) use varint::{put_varint, take_varint};
 
 /// The format version that this release writes, and the highest that it reads.

@@ -29,6 +29,7 @@ const _: () = assert!(RECORD <= SECTOR && ACTIVATION_AT % 8 == 0 && RECORD % 8 =
 
 const NO_PREVIOUS: u64 = u64::MAX;
 const CUT: u32 = 1;
+const MIRROR: u32 = 2;
 const ON: u32 = 1;
 
 /// Where the shared end stands, in bytes.
@@ -65,6 +66,8 @@ pub(crate) struct Activation {
     pub(crate) previous: Option<(u64, u32)>,
     /// A torn tail was left behind the valid end of the segment before.
     pub(crate) cut: bool,
+    /// The log is a mirror: skip frames may stand here.
+    pub(crate) mirror: bool,
     /// No event here has an earlier time, UTC microseconds.
     pub(crate) time: u64,
 }
@@ -131,7 +134,8 @@ pub(crate) fn activation_words(
     let (base, end) = activation.previous.unwrap_or((NO_PREVIOUS, 0));
     put(&mut record, PREVIOUS_AT, base.to_le_bytes());
     put(&mut record, PREVIOUS_END_AT, end.to_le_bytes());
-    let flags = if activation.cut { CUT } else { 0 };
+    let cut = if activation.cut { CUT } else { 0 };
+    let flags = if activation.mirror { cut | MIRROR } else { cut };
     put(&mut record, FLAGS_AT, flags.to_le_bytes());
     put(&mut record, TIME_AT, activation.time.to_le_bytes());
     let checksum = making.activation_crc(&record[ACTIVATION_AT..ACTIVATION_CRC_AT]);
@@ -231,6 +235,7 @@ fn parse_activation(record: &[u8; RECORD], making: &Making) -> Option<Activation
         },
         previous,
         cut: u32_at(record, FLAGS_AT) & CUT != 0,
+        mirror: u32_at(record, FLAGS_AT) & MIRROR != 0,
         time: u64_at(record, TIME_AT),
     })
 }

@@ -1,34 +1,16 @@
 //! Skip frames: ranges of offsets for which a mirror has no events.
-//!
-//! Mirror logs come with a later release. What a skip frame is stands here already, so that the
-//! bytes and the tests over them do not wait.
-
-#![cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "nothing writes mirror logs yet; the format has their frames"
-    )
-)]
 
 use super::bytes::{put, u64_at};
 use super::frame::{FRAME_HEADER, FrameHead, FrameKind, SKIP_FRAME};
 use super::frame_buffer::FrameBuffer;
 use crate::types::MAX_OFFSET;
 
+pub(crate) use crate::types::SkipReason;
+
 const TO_AT: usize = FRAME_HEADER;
 const REASON_AT: usize = TO_AT + 8;
 const BODY: usize = SKIP_FRAME - FRAME_HEADER;
 const _: () = assert!(REASON_AT + 1 + 7 == SKIP_FRAME);
-
-/// Why a mirror has no events for a range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SkipReason {
-    /// They never existed for this log; passed silently.
-    Hole,
-    /// The source had trimmed them; told as a gap.
-    Trimmed,
-}
 
 /// The body of a skip frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,5 +52,6 @@ impl FrameBuffer {
     /// Encodes a frame that skips offsets.
     pub(crate) fn skip(&mut self, skip: Skip) {
         self.control(FrameKind::Skip, &skip_body(skip));
+        self.skips_to(skip.to);
     }
 }

@@ -29,6 +29,7 @@ fn segment_of(bytes: u32, base: u64) -> Written {
         epoch: Epoch { counter: 1, tag: 7 },
         previous: None,
         cut: false,
+        mirror: false,
         time: 0,
     };
     let (segment, writer) = segment::activate(spare, activation);

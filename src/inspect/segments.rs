@@ -144,6 +144,7 @@ impl<'a, 'p> Walk<'a, 'p> {
                 }
                 Step::End => break,
                 Step::Damaged => {
+                    self.reached = self.reached.max(place.offset);
                     let why = why(&segment, &place);
                     let found = segment.resume(&mut place, below, &self.survey.history);
                     let to = if found { place.offset } else { below };
@@ -163,6 +164,7 @@ impl<'a, 'p> Walk<'a, 'p> {
                 }
             }
         }
+        self.reached = self.reached.max(place.offset.min(below));
         self.lost(name.into(), below, CorruptReason::CutShort);
     }
 

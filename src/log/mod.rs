@@ -1,7 +1,10 @@
 //! The log: the handle that users hold. Only wiring: each verb goes to the room that does it.
 
 mod listen;
+mod mirror;
 mod open;
+
+pub use mirror::{Mirror, MirrorError, MirrorSource};
 
 use crate::cursor::{self, AckedFuture, CursorBuilder, CursorInfo};
 use crate::cursor_file::CursorFile;
@@ -458,6 +461,12 @@ impl Log {
     ) -> Result<Vec<TopicInfo>, ReadError> {
         let filters = FilterSet::new(filters, Some(&[]))?;
         reader::topics(self.store.shared(), &filters)
+    }
+
+    /// Appends a frame of any kind.
+    #[cfg(test)]
+    pub(crate) fn put_for_test(&self, frame: &mut FrameBuffer) -> Result<(), AppendError> {
+        self.store.shared().append(frame, Wait::Roll).map(|_| ())
     }
 
     /// See `Store::abandon`.

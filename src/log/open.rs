@@ -6,7 +6,7 @@ use crate::error::OpenError;
 use crate::format::Limits;
 use crate::listen::Pool;
 use crate::options::Options;
-use crate::recovery::{self, Followed};
+use crate::recovery::{self, Begin, Followed};
 use crate::store::{Shared, Store};
 use crate::{dispatch, follow};
 use std::io;
@@ -53,14 +53,18 @@ impl Options {
     /// out of its bounds; [`OpenError::Permission`], [`OpenError::DiskFull`], [`OpenError::Io`]
     /// from the system. Nothing is lost or changed by any of them.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Log, OpenError> {
-        let path = path.as_ref();
+        let dir = self.made(path.as_ref())?;
+        self.open_in(Arc::new(dir))
+    }
+
+    /// The directory, which is made if there is none.
+    pub(super) fn made(&self, path: &Path) -> Result<DiskDir, OpenError> {
         self.checked()?;
         let dir = DiskDir::open(path).or_else(|error| match error.kind() {
             io::ErrorKind::NotFound => DiskDir::create(path),
             _ => Err(error),
         });
-        let dir = dir.map_err(|error| OpenError::from_io(path, "open the directory", error))?;
-        self.open_in(Arc::new(dir))
+        dir.map_err(|error| OpenError::from_io(path, "open the directory", error))
     }
 
     /// Opens the log in this directory for reading only, while another process may write it.
@@ -89,7 +93,16 @@ impl Options {
     }
 
     pub(crate) fn open_in(&self, dir: Arc<dyn Directory>) -> Result<Log, OpenError> {
-        let recovered = recovery::open(dir, self)?;
+        self.open_kind(dir, None)
+    }
+
+    /// With `mirror`, opens a mirror.
+    pub(super) fn open_kind(
+        &self,
+        dir: Arc<dyn Directory>,
+        mirror: Option<Begin>,
+    ) -> Result<Log, OpenError> {
+        let recovered = recovery::open(dir, self, mirror)?;
         let shared = Arc::new(Shared::new(recovered, self.clone()));
         let store = Store::start(shared, dispatch::run)?;
         Ok(Log {

@@ -32,8 +32,8 @@ impl Room {
 
 impl Scanner {
     /// Adds the matching events that follow in the segment of `page` while it is walked. Ends
-    /// before whatever needs more thought: a jump, damage, the end of the segment, `limit`, a full
-    /// page. Nothing is passed that was not looked at.
+    /// before whatever needs more thought: a jump, damage, what a mirror's source had trimmed, the
+    /// end of the segment, `limit`, a full page. Nothing is passed that was not looked at.
     pub(super) fn fill(
         &mut self,
         limit: u64,
@@ -48,9 +48,11 @@ impl Scanner {
             return;
         }
         while fill_from_frame(standing, &mut self.next, limit, filters, page, room) {
-            let Step::Frame(frame) = standing.segment.step(&mut standing.place) else {
+            let mut place = standing.place;
+            let Ok(Step::Frame(frame)) = standing.segment.step_or_trimmed(&mut place) else {
                 return;
             };
+            standing.place = place;
             self.touched += 1;
             if frame.end() > self.next {
                 standing.open(&frame);

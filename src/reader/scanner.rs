@@ -168,7 +168,8 @@ impl Scanner {
             if let Some(found) = self.event_of_frame(limit, &mut wants) {
                 return Ok(found);
             }
-            if let Some(filters) = filters {
+            // What the source of a mirror had trimmed is told to every filter: nothing is jumped.
+            if let Some(filters) = filters.filter(|_| !shared.is_mirror()) {
                 let left = left.as_deref_mut();
                 if let Some(found) = self.jump(shared, limit, filters, left, &mut wants) {
                     return Ok(found);
@@ -228,17 +229,35 @@ impl Scanner {
         let Some(standing) = &mut self.standing else {
             return self.stand(shared);
         };
-        match standing.segment.step(&mut standing.place) {
-            Step::Frame(frame) => {
+        let step = standing.segment.step_or_trimmed(&mut standing.place);
+        if let Ok(Step::Damaged | Step::End) = step {
+            // Holes of a mirror are passed silently.
+            self.next = self.next.max(standing.place.offset);
+        }
+        match step {
+            Ok(Step::Frame(frame)) => {
                 self.touched += 1;
                 if frame.end() > self.next {
                     standing.open(&frame);
                 }
                 Ok(None)
             }
-            Step::Damaged => Ok(self.resume(shared, limit)),
-            Step::End => self.leave(shared, limit),
+            Ok(Step::Damaged) if self.next < limit => Ok(self.resume(shared, limit)),
+            Ok(Step::End) if self.next < limit => self.leave(shared, limit),
+            Ok(Step::Damaged | Step::End) => Ok(None),
+            Err(trimmed) => Ok(self.trimmed(&trimmed)),
         }
+    }
+
+    /// The source of a mirror had trimmed these before they came.
+    fn trimmed(&mut self, range: &Range<u64>) -> Option<Gap> {
+        let from = self.next.max(range.start);
+        self.next = self.next.max(range.end);
+        (from < range.end).then_some(Gap {
+            from,
+            to: range.end,
+            reason: GapReason::Trimmed,
+        })
     }
 
     /// Finds the segment of `next` and stands at the nearest place known in it.

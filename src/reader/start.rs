@@ -23,7 +23,7 @@ pub(crate) fn start_at(
         Start::Earliest => Ok((shared.marks.first(), None)),
         Start::Latest => Ok((shared.marks.limit(level), None)),
         Start::Offset(asked) => {
-            let next = shared.marks.known_end();
+            let next = shared.judged_end();
             if asked > next {
                 return Err(ReadError::Offset { asked, next });
             }

@@ -391,10 +391,14 @@ impl<'a> Finder<'a> {
     }
 }
 
-fn keys_of(header: &SegmentHeader) -> Keys {
+pub(super) fn keys_of(header: &SegmentHeader) -> Keys {
     Keys {
         log: header.making.log,
         salt: header.making.salt,
+        mirror: header
+            .activation
+            .as_ref()
+            .is_some_and(|activation| activation.mirror),
     }
 }
 

@@ -102,6 +102,17 @@ impl EpochsFound {
         if created { dir.sync() } else { Ok(()) }
     }
 
+    /// Puts an epoch of a mirror on disk, behind those that are there.
+    pub(super) fn enter(
+        &self,
+        dir: &dyn Directory,
+        log: LogId,
+        record: EpochRecord,
+    ) -> io::Result<()> {
+        let full = self.places >= RECORDS_MAX || !self.damaged.is_empty();
+        self.append(dir, log, record, &self.history(), !full)
+    }
+
     fn rewrite(
         &self,
         dir: &dyn Directory,

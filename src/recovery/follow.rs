@@ -4,7 +4,7 @@
 //! Bytes are taken by `read`, verified in a private buffer, and only then made readable in the map:
 //! this process never looks at mapped bytes that the writer may still be changing.
 
-use super::ending::{Ending, Look};
+use super::ending::{Ending, Look, keys_of};
 use super::listing::Listing;
 use super::survey::{self, Survey, read_history, read_mark};
 use super::{DurablePlace, Recovered};
@@ -136,10 +136,7 @@ impl Follower {
             .activation
             .as_ref()
             .map_or(0, |activation| activation.base);
-        let keys = Keys {
-            log: meta.log,
-            salt: last.header.making.salt,
-        };
+        let keys = keys_of(&last.header);
         let (dir, meta) = (Arc::clone(dir), meta.clone());
         Ok(Self {
             dir,

@@ -45,13 +45,17 @@ fn lost() -> Corruption {
     }
 }
 
-/// Makes a log of an empty directory.
-pub(crate) fn create(dir: &dyn Directory) -> Result<Meta, OpenError> {
+/// Makes a log of an empty directory, or a mirror of another log.
+pub(crate) fn create(dir: &dyn Directory, mirrored: Option<LogId>) -> Result<Meta, OpenError> {
     let io = |error| OpenError::from_io(dir.path().join(META), "create", error);
+    let log = match mirrored {
+        Some(log) => log,
+        None => LogId(host::random().map_err(io)?),
+    };
     let meta = Meta {
         version: VERSION,
-        kind: MetaKind::Own,
-        log: LogId(host::random().map_err(io)?),
+        kind: mirrored.map_or(MetaKind::Own, |_| MetaKind::Mirror),
+        log,
         secret: host::random().map_err(io)?,
         created: host::now(),
     };

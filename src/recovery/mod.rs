@@ -6,6 +6,7 @@ mod epochs;
 mod follow;
 mod identity;
 mod listing;
+mod mirror;
 mod report;
 mod survey;
 mod tail;
@@ -20,12 +21,13 @@ pub(crate) use survey::{Survey, survey};
 use crate::cursor_file::CursorFile;
 use crate::dir::{Directory, Lock};
 use crate::error::OpenError;
-use crate::format::{Meta, MetaKind};
+use crate::format::{EpochRecord, Meta, MetaKind};
 use crate::history::History;
+use crate::host;
 use crate::mark_file::MarkFile;
 use crate::options::Options;
 use crate::segment::{Segment, SegmentWriter};
-use crate::types::Epoch;
+use crate::types::{Epoch, LogId};
 use listing::{LOCK, Listing};
 use std::io;
 use std::sync::Arc;
@@ -63,8 +65,20 @@ pub(crate) struct Recovered {
     pub(crate) report: RecoveryReport,
 }
 
-/// Opens a log for writing, creating it if the directory is empty.
-pub(crate) fn open(dir: Arc<dyn Directory>, options: &Options) -> Result<Recovered, OpenError> {
+/// Where the events of a mirror come from, and where one that holds nothing yet begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Begin {
+    pub(crate) log: LogId,
+    pub(crate) epoch: Epoch,
+    pub(crate) first: u64,
+}
+
+/// Opens a log for writing, creating it if the directory is empty; with `mirror`, a mirror.
+pub(crate) fn open(
+    dir: Arc<dyn Directory>,
+    options: &Options,
+    mirror: Option<Begin>,
+) -> Result<Recovered, OpenError> {
     let path = dir.path().to_path_buf();
     let io = |operation| {
         let path = path.clone();
@@ -81,15 +95,31 @@ pub(crate) fn open(dir: Arc<dyn Directory>, options: &Options) -> Result<Recover
     let listing = Listing::read(&*dir).map_err(io("list"))?;
     let (meta, created) = match identity::read(&*dir, &listing)? {
         Some(meta) => (meta, false),
-        None => (identity::create(&*dir)?, true),
+        None => (
+            identity::create(&*dir, mirror.map(|mirror| mirror.log))?,
+            true,
+        ),
     };
-    if meta.kind == MetaKind::Mirror {
-        return Err(OpenError::Options {
-            option: "kind",
-            why: "this log is a mirror: its events come from another log",
-        });
+    let kind = |why| OpenError::Options {
+        option: "kind",
+        why,
+    };
+    match (meta.kind, mirror) {
+        (MetaKind::Mirror, None) => {
+            return Err(kind(
+                "this log is a mirror: its events come from another log",
+            ));
+        }
+        (MetaKind::Own, Some(_)) => {
+            return Err(kind("this log has events of its own: it mirrors no other"));
+        }
+        (MetaKind::Mirror, Some(mirror)) if mirror.log != meta.log => {
+            return Err(OpenError::Foreign { file: META.into() });
+        }
+        _ => {}
     }
-    let mut recovered = tail::recover(&dir, options, &meta, None)?;
+    let begin = mirror.map(|mirror| (mirror.epoch, mirror.first));
+    let mut recovered = tail::recover(&dir, options, &meta, None, begin)?;
     recovered.lock = Some(lock);
     recovered.report.created = created;
     Ok(recovered)
@@ -102,5 +132,21 @@ pub(crate) fn reopen(
     meta: &Meta,
     cursors: Option<&CursorFile>,
 ) -> Result<Recovered, OpenError> {
-    tail::recover(dir, options, meta, cursors)
+    tail::recover(dir, options, meta, cursors, None)
+}
+
+/// Puts an epoch of the source of a mirror on disk. The next [`reopen`], or open, enters it, and
+/// drops what stands at or above its first offset.
+pub(crate) fn begin_epoch(
+    dir: &dyn Directory,
+    meta: &Meta,
+    epoch: Epoch,
+    first: u64,
+) -> io::Result<()> {
+    let record = EpochRecord {
+        epoch,
+        first,
+        began: host::now(),
+    };
+    epochs::read(dir, meta.log)?.enter(dir, meta.log, record)
 }

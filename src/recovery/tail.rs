@@ -4,8 +4,9 @@
 //! what is recovered; lower the cursors; record the epoch; go on in the segment or in a new one;
 //! move the mark.
 
-use super::ending::{Ending, Finder, LastSegment, Look};
+use super::ending::{Ending, Finder, LastSegment, Look, keys_of};
 use super::epochs::{self, EpochsFound};
+use super::identity;
 use super::listing::{EPOCHS, Listing};
 use super::{DurablePlace, Recovered};
 use crate::cursor_file::CursorFile;
@@ -23,13 +24,15 @@ use crate::types::{Epoch, to_u64};
 use std::io;
 use std::sync::Arc;
 
-struct Recovery<'a> {
-    dir: &'a Arc<dyn Directory>,
+pub(super) struct Recovery<'a> {
+    pub(super) dir: &'a Arc<dyn Directory>,
     options: &'a Options,
-    meta: &'a Meta,
+    pub(super) meta: &'a Meta,
     /// Handles of this process have seen bytes that a failed sync may have taken back: the log goes
     /// on in a new segment, whatever stands behind the end (docs/memory.md, M6).
     shown: bool,
+    /// Where a mirror that holds nothing yet begins.
+    pub(super) begin: Option<(Epoch, u64)>,
 }
 
 /// See [`super::open`] and [`super::reopen`]; `cursors` are those of a log that is open already.
@@ -38,12 +41,14 @@ pub(super) fn recover(
     options: &Options,
     meta: &Meta,
     cursors: Option<&CursorFile>,
+    begin: Option<(Epoch, u64)>,
 ) -> Result<Recovered, OpenError> {
     Recovery {
         dir,
         options,
         meta,
         shown: cursors.is_some(),
+        begin,
     }
     .run(cursors)
 }
@@ -51,12 +56,18 @@ pub(super) fn recover(
 impl Recovery<'_> {
     fn run(&self, open_cursors: Option<&CursorFile>) -> Result<Recovered, OpenError> {
         let log = self.meta.log;
-        let (mark_file, mark) =
+        let (mut mark_file, mark) =
             MarkFile::open(&**self.dir, log).map_err(self.io("read the mark"))?;
         let found = epochs::read(&**self.dir, log).map_err(self.io("read the epochs"))?;
         let listing = Listing::read(&**self.dir).map_err(self.io("list"))?;
         let mut look = Mapped(&**self.dir);
         let mut ending = Finder::new(&mut look, log, &listing).find(&listing.spares, mark)?;
+        let lowered_to = if self.is_mirror() {
+            let mark = (&mut mark_file, mark);
+            self.as_mirror(&mut ending, &found, &mut look, mark)?
+        } else {
+            ending.end
+        };
         let orphan = |base: &&u64| !ending.bases.contains(base);
         let orphans: Vec<_> = listing.indexes.iter().filter(orphan).collect();
         let orphans = orphans
@@ -71,11 +82,11 @@ impl Recovery<'_> {
         let cursors = match open_cursors {
             Some(cursors) => {
                 cursors
-                    .lower(ending.end)
+                    .lower(lowered_to)
                     .map_err(self.io("lower the cursors"))?;
                 None
             }
-            None => Some(self.open_cursors(&mut ending)?),
+            None => Some(self.open_cursors(&mut ending, lowered_to)?),
         };
         let (epoch, history) = self.begin_epoch(&found, &ending, mark)?;
         let (active, writer) = self.go_on(&mut ending, epoch)?;
@@ -106,7 +117,7 @@ impl Recovery<'_> {
         })
     }
 
-    fn io(&self, operation: &'static str) -> impl Fn(io::Error) -> OpenError {
+    pub(super) fn io(&self, operation: &'static str) -> impl Fn(io::Error) -> OpenError {
         let path = self.dir.path().to_path_buf();
         move |error| OpenError::from_io(&path, operation, error)
     }
@@ -155,10 +166,10 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    fn open_cursors(&self, ending: &mut Ending) -> Result<CursorFile, OpenError> {
+    fn open_cursors(&self, ending: &mut Ending, end: u64) -> Result<CursorFile, OpenError> {
         let dir = Arc::clone(self.dir);
         let (cursors, faults) =
-            CursorFile::open(dir, self.meta, ending.end, self.options.max_cursors_value())?;
+            CursorFile::open(dir, self.meta, end, self.options.max_cursors_value())?;
         ending.report.damaged.extend(faults);
         Ok(cursors)
     }
@@ -175,6 +186,14 @@ impl Recovery<'_> {
             met.extend(self.epochs_in_segments(ending)?);
         }
         let history = found.history().completed(&met);
+        if let Some(epoch) = history.newest().filter(|_| self.is_mirror()) {
+            if !complete {
+                let bytes = found.bytes_of(self.meta.log, &history);
+                let written = identity::replace(&**self.dir, EPOCHS, &bytes);
+                written.map_err(self.io("write the epochs"))?;
+            }
+            return Ok((epoch, history));
+        }
         let newest = history
             .newest()
             .into_iter()
@@ -188,9 +207,13 @@ impl Recovery<'_> {
                 expected: "an epoch counter below 2^32 - 1",
             })
         };
-        let counter = newest.checked_add(1).ok_or_else(used_up)?;
-        let tag = u32::from_le_bytes(host::random().map_err(self.io("begin an epoch"))?);
-        let epoch = Epoch { counter, tag };
+        let epoch = match self.begin {
+            Some((epoch, _)) => epoch,
+            None => Epoch {
+                counter: newest.checked_add(1).ok_or_else(used_up)?,
+                tag: u32::from_le_bytes(host::random().map_err(self.io("begin an epoch"))?),
+            },
+        };
         let record = EpochRecord {
             epoch,
             first: ending.end,
@@ -216,10 +239,7 @@ impl Recovery<'_> {
                 continue;
             };
             epochs.push((activation.epoch, activation.base));
-            let keys = Keys {
-                log: header.making.log,
-                salt: header.making.salt,
-            };
+            let keys = keys_of(&header);
             let context = keys.context(activation.epoch);
             let start = Place {
                 at: HEADER_BYTES,
@@ -250,6 +270,9 @@ impl Recovery<'_> {
             let segment = Segment::new(&last.header, region.region().clone());
             let mut writer = SegmentWriter::new(region, last.end);
             if let Some(segment) = segment.filter(|_| writer.fits(mark.bytes())) {
+                if self.is_mirror() && last.end.epoch == epoch {
+                    return Ok((Arc::new(segment), writer));
+                }
                 writer.enter(&segment, epoch);
                 writer.append(&mut mark, ending.time);
                 let region = segment.region();
@@ -303,6 +326,7 @@ impl Recovery<'_> {
             epoch,
             previous,
             cut,
+            mirror: self.is_mirror(),
             time: ending.time,
         };
         let (segment, writer) = segment::activate(spare, activation);

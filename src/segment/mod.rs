@@ -57,6 +57,7 @@ impl Segment {
             keys: Keys {
                 log: header.making.log,
                 salt: header.making.salt,
+                mirror: activation.mirror,
             },
             region,
             verified: AtomicUsize::new(HEADER_BYTES),

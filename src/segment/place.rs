@@ -8,6 +8,8 @@ use crate::types::{Epoch, LogId};
 pub(crate) struct Keys {
     pub(crate) log: LogId,
     pub(crate) salt: [u8; 16],
+    /// Skip frames may stand here. In a log of its own events they are damage.
+    pub(crate) mirror: bool,
 }
 
 impl Keys {

@@ -1,7 +1,7 @@
 //! Scanning bytes that nobody vouches for: where do the valid frames end?
 
 use super::{Keys, Place};
-use crate::format::{self, FrameKind};
+use crate::format::{self, FrameHead, FrameKind};
 use crate::types::Epoch;
 
 /// What stands behind the last valid frame.
@@ -43,8 +43,8 @@ pub(crate) fn scan(bytes: &[u8], origin: usize, start: Place, keys: &Keys) -> Sc
         if matches!(head.kind, FrameKind::Event | FrameKind::Batch) {
             time = Some(head.time);
         }
+        place.offset = offset_behind(rest, &head);
         place.at += format::padded(head.bytes());
-        place.offset += u64::from(head.count);
     }
     let rest = place
         .at
@@ -64,20 +64,31 @@ pub(crate) fn scan(bytes: &[u8], origin: usize, start: Place, keys: &Keys) -> Sc
     }
 }
 
-fn valid_frame(
-    rest: &[u8],
-    place: &Place,
-    keys: &Keys,
-) -> Option<(format::FrameHead, Option<Epoch>)> {
+fn valid_frame(rest: &[u8], place: &Place, keys: &Keys) -> Option<(FrameHead, Option<Epoch>)> {
     let head = format::decode_head(rest)?;
     let bytes = rest.get(..head.bytes())?;
     let epoch = format::decode_epoch(bytes, &head);
     let context = epoch.map_or(place.context, |epoch| keys.context(epoch));
     // The padding is part of what a later frame's place rests on: it must be there and zero.
     let padding = rest.get(head.bytes()..format::padded(head.bytes()))?;
-    let good =
-        head.offset == place.offset && is_zero(padding) && format::verify(bytes, &head, context);
+    let good = head.offset == place.offset
+        && is_zero(padding)
+        && format::verify(bytes, &head, context)
+        && may_stand(bytes, &head, keys);
     good.then_some((head, epoch))
+}
+
+/// Whether a frame that verifies is of a kind that this log has: a skip frame is a mirror's.
+pub(super) fn may_stand(frame: &[u8], head: &FrameHead, keys: &Keys) -> bool {
+    head.kind != FrameKind::Skip || keys.mirror && format::decode_skip(frame, head).is_some()
+}
+
+/// The next offset behind a frame, which these bytes begin with.
+fn offset_behind(frame: &[u8], head: &FrameHead) -> u64 {
+    match format::decode_skip(frame, head) {
+        Some(skip) => skip.to,
+        None => head.offset + u64::from(head.count),
+    }
 }
 
 fn is_zero(bytes: &[u8]) -> bool {

@@ -1,8 +1,10 @@
 //! Walking published frames: every frame is verified once per process, nothing is skipped silently.
 
+use super::scan::may_stand;
 use super::{Place, Segment};
-use crate::format::{self, FRAME_HEADER, FrameHead, FrameKind};
+use crate::format::{self, FRAME_HEADER, FrameHead, FrameKind, SkipReason};
 use crate::history::History;
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 /// How much may be checked behind one damaged frame, in bytes. Bytes that only look like frames
@@ -22,7 +24,7 @@ pub(crate) struct Frame {
 
 impl Frame {
     /// Where the records stand in the segment.
-    pub(crate) fn records(&self) -> std::ops::Range<usize> {
+    pub(crate) fn records(&self) -> Range<usize> {
         self.at + FRAME_HEADER..self.at + self.head.bytes()
     }
 
@@ -47,17 +49,30 @@ impl Segment {
     /// Takes the next frame with events, passing over control frames.
     pub(crate) fn step(&self, place: &mut Place) -> Step {
         loop {
+            if let Ok(step) = self.step_or_trimmed(place) {
+                return step;
+            }
+        }
+    }
+
+    /// As [`Segment::step`], but stops behind a range that the source of a mirror had trimmed, and
+    /// says which. Holes are passed over.
+    pub(crate) fn step_or_trimmed(&self, place: &mut Place) -> Result<Step, Range<u64>> {
+        loop {
             let end = self.region().end();
             if place.at >= end {
-                return Step::End;
+                return Ok(Step::End);
             }
             let Some(head) = self.frame_at(place, end) else {
-                return Step::Damaged;
+                return Ok(Step::Damaged);
             };
             let at = place.at;
-            self.pass(place, &head);
+            let reason = self.pass(place, &head);
             match head.kind {
-                FrameKind::Event | FrameKind::Batch => return Step::Frame(Frame { at, head }),
+                FrameKind::Event | FrameKind::Batch => return Ok(Step::Frame(Frame { at, head })),
+                FrameKind::Skip if reason == Some(SkipReason::Trimmed) => {
+                    return Err(head.offset..place.offset);
+                }
                 FrameKind::Epoch | FrameKind::Skip => {}
             }
         }
@@ -74,7 +89,10 @@ impl Segment {
                 Some(epoch) => self.keys().context(epoch),
                 None => place.context,
             };
-            if !format::verify(bytes, &head, context) || !format::records_are_whole(bytes, &head) {
+            let good = format::verify(bytes, &head, context)
+                && format::records_are_whole(bytes, &head)
+                && may_stand(bytes, &head, self.keys());
+            if !good {
                 return None;
             }
             if place.at == verified {
@@ -88,18 +106,25 @@ impl Segment {
         (head.offset == place.offset).then_some(head)
     }
 
-    /// Moves `place` behind a frame that has verified there.
-    fn pass(&self, place: &mut Place, head: &FrameHead) {
-        if head.kind == FrameKind::Epoch {
+    /// Moves `place` behind a frame that has verified there; says why, if it skips offsets.
+    fn pass(&self, place: &mut Place, head: &FrameHead) -> Option<SkipReason> {
+        let mut reason = None;
+        place.offset += u64::from(head.count);
+        if matches!(head.kind, FrameKind::Epoch | FrameKind::Skip) {
             let bytes = self.region().bytes(place.at..place.at + head.bytes());
-            if let Some(epoch) = bytes.and_then(|bytes| format::decode_epoch(bytes, head)) {
+            let bytes = bytes.unwrap_or_default();
+            if let Some(epoch) = format::decode_epoch(bytes, head) {
                 place.epoch = epoch;
                 place.context = self.keys().context(epoch);
             }
+            if let Some(skip) = format::decode_skip(bytes, head) {
+                place.offset = skip.to;
+                reason = Some(skip.reason);
+            }
         }
         place.at += format::padded(head.bytes());
-        place.offset += u64::from(head.count);
         self.remember(place);
+        reason
     }
 
     /// The frame with events at `place`, if it verifies there. The offset of `place` is not looked
@@ -188,7 +213,7 @@ impl Segment {
         for epoch in epochs {
             let context = self.keys().context(epoch);
             *budget = budget.saturating_sub(bytes.len());
-            if format::verify(bytes, &head, context) {
+            if format::verify(bytes, &head, context) && may_stand(bytes, &head, self.keys()) {
                 return Some(Place {
                     at,
                     offset: head.offset,

@@ -45,7 +45,6 @@ impl SegmentWriter {
     /// publishes the offset afterwards; until then no reader in this process looks for it.
     pub(crate) fn append(&mut self, frame: &mut FrameBuffer, time: u64) {
         let at = self.place.at;
-        let count = frame.count();
         let bytes = frame.seal(self.place.offset, time, self.place.context);
         let end = at + padded(bytes.len());
         self.region.write(at, bytes);
@@ -60,7 +59,7 @@ impl SegmentWriter {
             .word(SHARED_END_AT)
             .store(shared, Ordering::Release);
         self.place.at = end;
-        self.place.offset += u64::from(count);
+        self.place.offset = frame.offset_behind(self.place.offset);
     }
 
     /// From here on, frames are of `place`'s epoch (its frame position and offset are not taken).

@@ -126,6 +126,9 @@ impl Shared {
         frame: &mut FrameBuffer,
         wait: Wait,
     ) -> Result<Placed, AppendError> {
+        if self.is_mirror() {
+            return Err(AppendError::Mirror);
+        }
         let now = host::now();
         let mut asked = false;
         let mut state = self.append.lock();

@@ -100,7 +100,8 @@ impl Shared {
         while place.offset < end {
             match segment.step(&mut place) {
                 Step::Frame(frame) => time = time.max(frame.head.time),
-                Step::Damaged | Step::End => return Err(damaged()),
+                Step::Damaged | Step::End if place.offset < end => return Err(damaged()),
+                Step::Damaged | Step::End => {}
             }
         }
         Ok((segment, place, time))

@@ -34,11 +34,21 @@ impl Shared {
     /// Heals a poisoned log in place: runs recovery on what is really there, under the same lock
     /// file and with the same handles. Nothing happens to a log that is not poisoned.
     pub(crate) fn reopen(&self) -> Result<(), OpenError> {
+        self.renew(|status| matches!(status, Status::Poisoned(_)), || Ok(()))
+            .map(|_| ())
+    }
+
+    /// Runs recovery in place, after `prepare`, if `may` says so of the status. Whether it did.
+    pub(super) fn renew(
+        &self,
+        may: impl FnOnce(&Status) -> bool,
+        prepare: impl FnOnce() -> Result<(), OpenError>,
+    ) -> Result<bool, OpenError> {
         let mut progress = self.progress.lock();
         let mut state = self.append.lock();
         // A log that is being closed stays as it is: its threads leave.
-        if !matches!(state.status, Status::Poisoned(_)) || self.marks.closed() {
-            return Ok(());
+        if !may(&state.status) || self.marks.closed() {
+            return Ok(false);
         }
         while matches!(state.spare, SpareSlot::Wanted(_) | SpareSlot::Making) {
             if matches!(state.spare, SpareSlot::Wanted(_)) {
@@ -51,7 +61,20 @@ impl Shared {
         state.writer = None;
         state.spare = SpareSlot::None;
         let mut acks = self.acks.write();
-        let found = recovery::reopen(&self.dir, &self.options, &self.meta, self.cursors.as_ref())?;
+        let found = prepare().and_then(|()| {
+            recovery::reopen(&self.dir, &self.options, &self.meta, self.cursors.as_ref())
+        });
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => {
+                // There is no writer any more, and the end is not known: as after a failed sync.
+                drop(acks);
+                drop(state);
+                drop(progress);
+                self.poison(io::Error::other(error.clone()));
+                return Err(error);
+            }
+        };
         let durable = found.durable.clone();
         *progress = Progress::new(found.durable, found.mark_file);
         *self.history.lock() = Arc::new(found.history);
@@ -75,7 +98,7 @@ impl Shared {
         drop(state);
         drop(progress);
         self.wake_everybody();
-        Ok(())
+        Ok(true)
     }
 
     /// No more appends. The sync thread makes the last round.

@@ -18,6 +18,7 @@ mod indexer;
 mod keeper;
 mod marks;
 mod mend;
+mod mirror;
 mod once;
 mod retain;
 mod roll;
@@ -34,6 +35,7 @@ pub(crate) use durable::{Changed, DurableFuture};
 pub(crate) use ending::{Ending, NoEnding};
 pub(crate) use fence::{Fence, Fences};
 pub(crate) use marks::{Level, Marks};
+pub(crate) use mirror::NotAt;
 pub(crate) use once::Once;
 pub(crate) use table::Located;
 pub(crate) use threads::{Hold, Store};
@@ -220,7 +222,7 @@ impl Shared {
     pub(crate) fn judge(&self, position: &Position) -> Verdict {
         let judge = || {
             self.history()
-                .judge(position, self.log_id(), self.marks.known_end())
+                .judge(position, self.log_id(), self.judged_end())
         };
         match judge() {
             Verdict::Valid => Verdict::Valid,

@@ -111,6 +111,7 @@ impl Shared {
             epoch: place.epoch,
             previous,
             cut: false,
+            mirror: self.is_mirror(),
             time,
         };
         let spare_name = spare.name.clone();

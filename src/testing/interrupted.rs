@@ -139,7 +139,7 @@ fn check(lost: &Lost, dir: &MemoryDir, what: &str) -> u64 {
 fn interrupt(dir: &MemoryDir, kth: u64, seed: u64) -> Option<MemoryDir> {
     let copy = MemoryDir::from_image(&dir.image());
     copy.stop_at(kth);
-    let opened = crate::recovery::open(Arc::new(copy.clone()), &options());
+    let opened = crate::recovery::open(Arc::new(copy.clone()), &options(), None);
     if opened.is_ok() {
         return None;
     }

@@ -7,6 +7,7 @@ mod following;
 mod indexed;
 mod interrupted;
 mod listeners;
+mod mirror;
 mod model;
 mod promises;
 mod retention;

@@ -33,6 +33,17 @@ pub enum GapReason {
     Diverged,
 }
 
+/// Why a mirror has no events for a range of its source's offsets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SkipReason {
+    /// They never existed for this log: readers pass over them silently.
+    Hole,
+    /// The source had trimmed them before they came: readers are told
+    /// ([`GapReason::Trimmed`]).
+    Trimmed,
+}
+
 impl Gap {
     /// The offset at which reading goes on after this gap.
     pub fn resume_at(&self) -> u64 {

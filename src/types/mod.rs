@@ -19,7 +19,7 @@ pub use appended::{Appended, AppendedBatch};
 pub use event::NewEvent;
 pub use filter::{Filter, FilterError};
 pub use filter_set::{FilterSet, MAX_FILTERS, MAX_IDENTITIES};
-pub use gap::{Gap, GapReason};
+pub use gap::{Gap, GapReason, SkipReason};
 pub use offset::MAX_OFFSET;
 pub use position::{Epoch, LogId, Position, PositionParseError};
 pub use retention::Retention;

@@ -15,6 +15,7 @@ mod host;
 mod limits;
 mod listeners;
 mod locking;
+mod mirror;
 mod positions;
 mod pypi;
 mod read_only;

@@ -160,6 +160,7 @@ fn activation() -> Activation {
         epoch: EPOCH,
         previous,
         cut: true,
+        mirror: false,
         time: 1_700_000_000_000_001,
     }
 }
@@ -177,6 +178,7 @@ fn a_header_comes_back_whatever_bit_is_flipped() {
     let first = Activation {
         previous: None,
         cut: false,
+        mirror: false,
         ..activation()
     };
     for activation in [activation(), first] {

@@ -128,6 +128,7 @@ fn segment_header() {
         epoch: EPOCH,
         previous,
         cut: true,
+        mirror: false,
         time: TIME,
     };
     let mut page = making.page();

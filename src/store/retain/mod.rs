@@ -16,7 +16,7 @@ use crate::error::TrimError;
 use crate::format::{HEADER_BYTES, SegmentHeader};
 use crate::segment::{self, Segment};
 use crate::types::to_u64;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rules::Kept;
 use std::collections::BTreeMap;
 use std::io;
@@ -90,6 +90,11 @@ impl Shared {
         let _one = self.trimming.one_at_a_time.lock();
         drop(self.hold_open()?);
         self.let_go(before)
+    }
+
+    /// No trim begins as long as this is held.
+    pub(super) fn hold_trims(&self) -> MutexGuard<'_, ()> {
+        self.trimming.one_at_a_time.lock()
     }
 
     fn trim_failed(&self, error: io::Error) -> TrimError {

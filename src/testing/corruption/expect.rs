@@ -34,7 +34,7 @@ pub(super) fn check(truth: &Truth, damage: &Damage, again: bool) -> Checked {
             .map_err(|wrong| format!("verify: {wrong}"))?;
     }
     for open in ["first", "second"].into_iter().take(1 + usize::from(again)) {
-        let recovered = match recovery::open(Arc::new(dir.clone()), &options()) {
+        let recovered = match recovery::open(Arc::new(dir.clone()), &options(), None) {
             Ok(recovered) => recovered,
             Err(error) if expected.may_refuse(&error) => return Ok(()),
             Err(error) => return Err(format!("{open} open: {error:?}")),

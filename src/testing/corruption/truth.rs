@@ -147,7 +147,7 @@ impl Truth {
 
 /// The events as they stand on disk, each of which is what was appended.
 fn events_of(dir: MemoryDir, samples: &[Sample]) -> Vec<EventTruth> {
-    let recovered = recovery::open(Arc::new(dir), &options()).unwrap();
+    let recovered = recovery::open(Arc::new(dir), &options(), None).unwrap();
     let shared = Shared::new(recovered, options());
     let mut scanner = Scanner::new(0);
     let mut events = Vec::new();
