@@ -62,9 +62,12 @@ fn snapshot(dir: &Path) -> BTreeMap<String, (SystemTime, Vec<u8>)> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
-        let changed = path.metadata().unwrap().modified().unwrap();
+        // The writer has renamed it since.
+        let (Ok(about), Ok(bytes)) = (path.metadata(), std::fs::read(&path)) else {
+            continue;
+        };
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        found.insert(name, (changed, std::fs::read(&path).unwrap()));
+        found.insert(name, (about.modified().unwrap(), bytes));
     }
     let changed = dir.metadata().unwrap().modified().unwrap();
     found.insert(".".into(), (changed, Vec::new()));
