@@ -48,8 +48,11 @@ impl Recovery<'_> {
             // Where a drop that was interrupted has ended.
             let floor = mark.map_or(first, |mark| mark.offset.min(first));
             let epoch = drop_from(ending, first, floor, look)?;
-            self.lower_mark(mark_file, ending, epoch)
-                .map_err(self.io("write the mark"))?;
+            // Never raised here: what stands above the mark is not on disk yet.
+            if mark.is_some_and(|mark| mark.offset >= ending.end) {
+                self.lower_mark(mark_file, ending, epoch)
+                    .map_err(self.io("write the mark"))?;
+            }
         }
         let end = ending.end;
         // What is dropped is no damage any more: it comes again. Nor is a mark that says so.

@@ -4,7 +4,8 @@ use super::ops::{FILTERS, From, Take};
 use super::oracle::{CursorOracle, Meaning, Wish};
 use super::world::World;
 use crate::{
-    AckError, Cursor, CursorError, Event, Gap, GapReason, Log, Opened, Position, ReadError, Start,
+    AckError, Cursor, CursorBuilder, CursorError, Event, Gap, GapReason, Log, Opened, Position,
+    ReadError, Start,
 };
 
 /// An open cursor, and where it ought to be.
@@ -16,6 +17,10 @@ pub(super) struct Handle {
 }
 
 pub(super) fn open(log: &Log, number: usize, start: Start) -> Result<Cursor, CursorError> {
+    opening(log, number, start).open()
+}
+
+pub(super) fn opening(log: &Log, number: usize, start: Start) -> CursorBuilder {
     let (filters, identities) = FILTERS[number];
     let mut builder = log
         .cursor(format!("cursor-{number}"))
@@ -23,11 +28,11 @@ pub(super) fn open(log: &Log, number: usize, start: Start) -> Result<Cursor, Cur
     if let Some(identities) = identities {
         builder = builder.identities(identities.iter().copied());
     }
-    builder.start(start).open()
+    builder.start(start)
 }
 
 impl Handle {
-    fn new(cursor: Cursor, next: u64) -> Self {
+    pub(super) fn new(cursor: Cursor, next: u64) -> Self {
         Self {
             cursor,
             next,
@@ -76,7 +81,7 @@ impl World {
         }
     }
 
-    fn check_cursor(&mut self, number: usize) {
+    pub(super) fn check_cursor(&mut self, number: usize) {
         let lag = self.handles.get_mut(&number).unwrap().cursor.lag().unwrap();
         self.check_lag(number, self.oracle.cursors[&number].acked, lag);
         let handle = &self.handles[&number];

@@ -3,6 +3,7 @@
 
 mod crash;
 mod cursors;
+mod expiry;
 mod indexes;
 mod ops;
 mod oracle;

@@ -145,6 +145,11 @@ pub(super) enum Operation {
         to_disk: bool,
     },
     DeleteCursor(usize),
+    /// Nobody uses the cursor for longer than it lives, and it is opened again.
+    Expire {
+        cursor: usize,
+        from: From,
+    },
     SetCursor {
         cursor: usize,
         from: From,
@@ -287,6 +292,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => (cursor(), from()).prop_map(|(cursor, from)| Operation::SeekCursor { cursor, from }),
         1 => cursor().prop_map(Operation::DeleteCursor),
         1 => (cursor(), from()).prop_map(|(cursor, from)| Operation::SetCursor { cursor, from }),
+        1 => (cursor(), from()).prop_map(|(cursor, from)| Operation::Expire { cursor, from }),
     ];
     let ending = prop_oneof![
         2 => (0..8_u8).prop_map(|disk| Operation::Snapshot { to_disk: disk == 0 }),

@@ -43,6 +43,8 @@ pub(super) struct World {
     pub(super) torn_definition: bool,
     /// The file of the ids as it once was.
     pub(super) older_ids: Option<Vec<u8>>,
+    /// Hours that have passed, by the clock that is given.
+    pub(super) hours: u64,
     serial: u64,
 }
 
@@ -87,6 +89,7 @@ impl World {
             old_indexes: BTreeMap::new(),
             torn_definition: false,
             older_ids: None,
+            hours: 0,
             serial: 0,
         }
     }
@@ -125,6 +128,7 @@ impl World {
             Operation::Snapshot { to_disk } => self.snapshot(*to_disk),
             Operation::DeleteCursor(cursor) => self.delete_cursor(*cursor),
             Operation::SetCursor { cursor, from } => self.set_cursor(*cursor, *from),
+            Operation::Expire { cursor, from } => self.expire(*cursor, *from),
             Operation::Trim(part) => self.trim(*part),
             Operation::Close => self.close(),
             Operation::Kill => self.kill(),
@@ -197,7 +201,7 @@ impl World {
         assert!(appended.iter().map(|event| event.offset).eq(expected));
     }
 
-    fn sync(&mut self) {
+    pub(super) fn sync(&mut self) {
         self.log().sync().unwrap();
         self.oracle.synced();
     }
