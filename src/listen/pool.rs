@@ -199,13 +199,16 @@ impl Entry {
                 return self.end(task, trouble);
             }
             Turned::More => true,
-            Turned::Waits => slot.state == State::RunningWoken,
+            // Whoever has stopped it since it last looked may not have waited: its next turn ends it.
+            Turned::Waits => {
+                slot.state == State::RunningWoken || self.stopping.load(Ordering::Acquire)
+            }
         };
         slot.task = Some(task);
         slot.state = if again { State::Queued } else { State::Waits };
         drop(slot);
         self.rests.notify_all();
-        // Whoever stops it now finds it resting; whoever did before has set the flag, and waits.
+        // Whoever stops it now finds it resting, and ends it.
         if again {
             let pool = Arc::clone(&self.pool);
             pool.push(self);

@@ -263,6 +263,28 @@ fn two_that_end_each_other_do_not_wait_for_ever() {
 }
 
 #[test]
+fn one_that_is_ended_while_it_goes_to_rest_has_ended() {
+    // Both are given the event; one ends the other, from a thread that never waits, while the
+    // other has nothing more to do.
+    for _ in 0..2_000 {
+        let log = small().in_memory().unwrap();
+        let slot: Arc<Mutex<Option<wakelog::Listener>>> = Arc::default();
+        let barrier = Arc::new(Barrier::new(2));
+        let (met, ended) = (Arc::clone(&barrier), Arc::clone(&slot));
+        let _ends = log.on("a", move |_| {
+            met.wait();
+            drop(ended.lock().unwrap().take());
+        });
+        let ended = log.on("a", move |_| {
+            barrier.wait();
+        });
+        *slot.lock().unwrap() = Some(ended.unwrap());
+        log.append("a", b"").unwrap();
+        until("it has ended", || log.stats().listeners == 1);
+    }
+}
+
+#[test]
 fn a_detached_one_lives_as_long_as_the_log_and_does_not_hold_it() {
     let temporary = tempfile::tempdir().unwrap();
     let log = small().open(temporary.path().join("log")).unwrap();
