@@ -199,7 +199,7 @@ impl Entry {
                 return self.end(task, trouble);
             }
             Turned::More => true,
-            // Whoever has stopped it since it last looked may not have waited: its next turn ends it.
+            // Whoever has stopped it since it last looked may not wait: its next turn ends it.
             Turned::Waits => {
                 slot.state == State::RunningWoken || self.stopping.load(Ordering::Acquire)
             }

@@ -4,6 +4,7 @@
 use crate::dir::{Directory, MemoryDir};
 use crate::format::{FrameBuffer, Skip};
 use crate::inspect::{VerifyOptions, verify_in};
+use crate::testing::place::Place;
 use crate::types::{Epoch, LogId};
 use crate::{
     AppendError, Gap, GapReason, Mirror, MirrorError, MirrorSource, NewEvent, Options, Position,
@@ -28,15 +29,13 @@ fn epoch(counter: u32) -> Epoch {
     }
 }
 
-fn open(dir: &MemoryDir) -> Mirror {
+fn open(dir: Arc<dyn Directory>) -> Mirror {
     let source = MirrorSource {
         log: LOG,
         epoch: epoch(1),
         first: FIRST,
     };
-    options()
-        .open_mirror_in(Arc::new(dir.clone()), source)
-        .unwrap()
+    options().open_mirror_in(dir, source).unwrap()
 }
 
 /// What the source has at one offset.
@@ -48,7 +47,7 @@ enum Slot {
 
 /// A source and its mirror.
 struct World {
-    dir: MemoryDir,
+    place: Place,
     mirror: Option<Mirror>,
     slots: Vec<Slot>,
     epochs: Vec<(Epoch, u64)>,
@@ -59,12 +58,11 @@ struct World {
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
-        let dir = MemoryDir::new();
-        let mirror = Some(open(&dir));
+    fn new(place: Place, seed: u64) -> Self {
+        let mirror = Some(open(place.dir()));
         let random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         Self {
-            dir,
+            place,
             mirror,
             slots: Vec::new(),
             epochs: vec![(epoch(1), FIRST)],
@@ -152,7 +150,7 @@ impl World {
         self.grow();
         if interrupt {
             let kth = self.below(40);
-            self.dir.stop_at(kth);
+            self.stop_at(kth);
             let entered = self.mirror().begin_epoch(epoch(counter), first);
             let seed = self.below(1_000);
             self.restart(Some(seed));
@@ -178,13 +176,25 @@ impl World {
     /// The process dies; with a seed, so does the power.
     fn restart(&mut self, power: Option<u64>) {
         let mirror = self.mirror.take().unwrap();
-        let image = mirror.log().abandon(|| self.dir.image());
+        let image = mirror.log().abandon(|| match &self.place {
+            Place::Memory(dir) => Some(dir.image()),
+            Place::Disk(..) => None,
+        });
         drop(mirror);
-        self.dir = MemoryDir::from_image(&image);
-        if let Some(seed) = power {
-            self.dir.power_loss(seed);
+        if let Some(image) = image {
+            let dir = MemoryDir::from_image(&image);
+            // A real disk cannot be made to forget here; the process is dead all the same.
+            power.into_iter().for_each(|seed| dir.power_loss(seed));
+            self.place = Place::Memory(dir);
         }
-        self.mirror = Some(open(&self.dir));
+        self.mirror = Some(open(self.place.dir()));
+    }
+
+    /// From the `kth` operation on none reaches the directory, where that can be had.
+    fn stop_at(&self, kth: u64) {
+        if let Place::Memory(dir) = &self.place {
+            dir.stop_at(kth);
+        }
     }
 
     fn check(&self) {
@@ -221,8 +231,7 @@ impl World {
         self.check_pages(&told);
         self.check_starts();
         self.check_positions();
-        let dir: Arc<dyn Directory> = Arc::new(self.dir.clone());
-        let found = verify_in(&dir, VerifyOptions::new()).unwrap();
+        let found = verify_in(&self.place.dir(), VerifyOptions::new()).unwrap();
         assert!(found.corrupt.is_empty(), "{found:?}");
         let events = (FIRST..found.next).filter(|o| matches!(self.slot(*o), Slot::Event(_)));
         assert_eq!(found.events, u64::try_from(events.count()).unwrap());
@@ -330,36 +339,43 @@ impl World {
 
 #[test]
 fn a_mirror_is_its_source() {
-    for seed in 1..=2_000 {
-        let mut world = World::new(seed);
-        for step in 0..40 {
-            let what = world.below(12);
-            println!("seed {seed}, step {step}: {what}");
-            match what {
-                0..=3 => world.grow(),
-                4..=7 => world.feed(),
-                8 => {
-                    world.mirror().log().sync().unwrap();
-                    world.synced = world.next();
-                }
-                9 => {
-                    let next = world.next();
-                    world.restart(None);
-                    assert_eq!(world.next(), next, "a kill loses nothing");
-                }
-                10 => {
-                    let loss = world.below(1_000);
-                    world.restart(Some(loss));
-                    assert!(world.next() >= world.synced);
-                    world.synced = world.next();
-                }
-                _ => {
-                    let interrupt = world.below(2) == 0;
-                    world.diverge(interrupt);
-                }
+    (1..=2_000).for_each(|seed| live(Place::in_memory(), seed));
+}
+
+#[test]
+fn a_mirror_on_disk_is_its_source() {
+    (1..=200).for_each(|seed| live(Place::on_disk(), seed));
+}
+
+fn live(place: Place, seed: u64) {
+    let mut world = World::new(place, seed);
+    for step in 0..40 {
+        let what = world.below(12);
+        println!("seed {seed}, step {step}: {what}");
+        match what {
+            0..=3 => world.grow(),
+            4..=7 => world.feed(),
+            8 => {
+                world.mirror().log().sync().unwrap();
+                world.synced = world.next();
             }
-            world.check();
+            9 => {
+                let next = world.next();
+                world.restart(None);
+                assert_eq!(world.next(), next, "a kill loses nothing");
+            }
+            10 => {
+                let loss = world.below(1_000);
+                world.restart(Some(loss));
+                assert!(world.next() >= world.synced);
+                world.synced = world.next();
+            }
+            _ => {
+                let interrupt = world.below(2) == 0;
+                world.diverge(interrupt);
+            }
         }
+        world.check();
     }
 }
 
@@ -369,7 +385,7 @@ fn a_mirror_is_its_source() {
 fn an_interrupted_epoch_leaves_no_damage() {
     for kth in 1..60 {
         for seed in 0..8 {
-            let mut world = World::new(seed + 1);
+            let mut world = World::new(Place::in_memory(), seed + 1);
             (0..60).for_each(|serial| world.slots.push(Slot::Event(serial)));
             while world.next() < world.end() {
                 world.feed();
@@ -383,7 +399,7 @@ fn an_interrupted_epoch_leaves_no_damage() {
             world
                 .slots
                 .truncate(usize::try_from(first - FIRST).unwrap());
-            world.dir.stop_at(kth);
+            world.stop_at(kth);
             let _ = world.mirror().begin_epoch(epoch(2), first);
             world.epochs.push((epoch(2), first));
             world.restart(Some(seed));
@@ -399,7 +415,7 @@ fn an_interrupted_epoch_leaves_no_damage() {
 #[test]
 fn an_epoch_heals_a_poisoned_mirror() {
     let dir = MemoryDir::new();
-    let mirror = open(&dir);
+    let mirror = open(Arc::new(dir.clone()));
     let event = NewEvent::new("a", b"one").id("once");
     assert!(mirror.append_at(FIRST, 1, &event).unwrap());
     mirror.log().sync().unwrap();
@@ -428,7 +444,7 @@ fn an_epoch_heals_a_poisoned_mirror() {
 #[test]
 fn cursors_stay_where_they_are_until_the_source_diverges() {
     let dir = MemoryDir::new();
-    let mirror = open(&dir);
+    let mirror = open(Arc::new(dir.clone()));
     let feed = |mirror: &Mirror, to: u64, what: &[u8]| {
         (mirror.log().next_offset()..to).for_each(|offset| {
             mirror
@@ -453,7 +469,7 @@ fn cursors_stay_where_they_are_until_the_source_diverges() {
     dir.power_loss(0);
     all.power_loss(1);
     dir.write("cursors-00.slots", &all.read("cursors-00.slots"));
-    let mirror = open(&dir);
+    let mirror = open(Arc::new(dir.clone()));
     assert_eq!(mirror.log().next_offset(), 20);
     let mut reading = cursor(&mirror);
     assert_eq!(reading.acked(), 30);

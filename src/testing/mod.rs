@@ -9,6 +9,7 @@ mod interrupted;
 mod listeners;
 mod mirror;
 mod model;
+mod place;
 mod promises;
 mod retention;
 mod rolls;

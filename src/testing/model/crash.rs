@@ -3,9 +3,10 @@
 use super::cursors::open;
 use super::ops::{Harm, Then};
 use super::oracle::CursorOracle;
-use super::world::{Place, World};
+use super::world::{self, World};
 use crate::dedup;
 use crate::dir::{Directory, MemoryDir};
+use crate::testing::place::Place;
 use crate::testing::sample::Sample;
 use crate::{AppendError, GapReason, Opened, ReadError, Start, SyncError};
 use rustix::io::Errno;
@@ -15,7 +16,7 @@ impl World {
     pub(super) fn close(&mut self) {
         self.log().close().unwrap();
         self.let_go();
-        self.log = Some(self.place.open());
+        self.log = Some(world::open(&self.place));
         self.recovered(self.oracle.end());
         assert_eq!(self.log().recovery().torn, None);
     }
@@ -23,7 +24,7 @@ impl World {
     /// The process dies, and another one opens the log: nothing that was appended is lost.
     pub(super) fn kill(&mut self) {
         self.die();
-        self.log = Some(self.place.open());
+        self.log = Some(world::open(&self.place));
         self.recovered(self.oracle.end());
     }
 
@@ -63,7 +64,7 @@ impl World {
             file.write_at(&bytes, 0).unwrap();
         }
         self.older_ids = before;
-        self.log = Some(self.place.open());
+        self.log = Some(world::open(&self.place));
         self.recovered(self.oracle.end());
     }
 
@@ -92,11 +93,11 @@ impl World {
             Place::Memory(dir) => dir.power_loss(seed),
             // A real disk cannot be made to forget here; the process is dead all the same.
             Place::Disk(..) => {
-                self.log = Some(self.place.open());
+                self.log = Some(world::open(&self.place));
                 return self.recovered(self.oracle.end());
             }
         }
-        self.log = Some(self.place.open());
+        self.log = Some(world::open(&self.place));
         let end = self.log().next_offset();
         match self.log().wait_durable_at(before) {
             Ok(()) => assert!(before.offset <= end),

@@ -3,8 +3,9 @@
 use super::ops::{FILTERS, IndexHarm};
 use super::oracle::Wish;
 use super::reading::drain;
-use super::world::{Place, World};
+use super::world::{self, World};
 use crate::dir::{Directory, MemoryDir};
+use crate::testing::place::Place;
 use crate::{Event, ReadLevel, Start};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -95,7 +96,7 @@ impl World {
             let dir = dir.clone();
             self.harm(&dir, which, harm);
         }
-        self.log = Some(self.place.open());
+        self.log = Some(world::open(&self.place));
         self.recovered(self.oracle.end());
     }
 

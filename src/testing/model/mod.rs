@@ -11,11 +11,10 @@ mod reading;
 mod snapshot;
 mod world;
 
-use crate::dir::{DiskDir, MemoryDir};
+use crate::testing::place::Place;
 use ops::{Operation, operations};
 use proptest::prelude::*;
-use std::sync::Arc;
-use world::{Place, World};
+use world::World;
 
 fn run(place: Place, operations: &[Operation]) {
     let mut world = World::new(place);
@@ -43,7 +42,7 @@ proptest! {
 
     #[test]
     fn a_log_in_memory_is_what_the_model_says(operations in operations()) {
-        run(Place::Memory(MemoryDir::new()), &operations);
+        run(Place::in_memory(), &operations);
     }
 }
 
@@ -52,8 +51,6 @@ proptest! {
 
     #[test]
     fn a_log_on_disk_is_what_the_model_says(operations in operations()) {
-        let temporary = tempfile::tempdir().unwrap();
-        let dir = DiskDir::create(&temporary.path().join("log")).unwrap();
-        run(Place::Disk(Arc::new(dir), temporary), &operations);
+        run(Place::on_disk(), &operations);
     }
 }

@@ -4,21 +4,10 @@ use super::cursors::Handle;
 use super::ops::{KEPT, Operation};
 use super::oracle::{Oracle, WINDOW};
 use super::reading::Follower;
-use crate::dir::{Directory, DiskDir, MemoryDir};
+use crate::testing::place::Place;
 use crate::testing::sample::Sample;
 use crate::{AppendError, Appended, Event, Log, Options, Position, SyncPolicy};
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use tempfile::TempDir;
-
-/// Where the log stands.
-pub(super) enum Place {
-    Memory(MemoryDir),
-    Disk(
-        Arc<DiskDir>,
-        #[expect(dead_code, reason = "held: the directory goes with it")] TempDir,
-    ),
-}
 
 /// A position that somebody kept, and what stood below it.
 #[derive(Clone, Copy, Debug)]
@@ -56,25 +45,13 @@ pub(super) fn options() -> Options {
         .dedup_ids(u32::try_from(WINDOW).unwrap())
 }
 
-impl Place {
-    pub(super) fn dir(&self) -> Arc<dyn Directory> {
-        match self {
-            Self::Memory(dir) => Arc::new(dir.clone()),
-            Self::Disk(dir, _) => {
-                let dir: Arc<dyn Directory> = dir.clone();
-                dir
-            }
-        }
-    }
-
-    pub(super) fn open(&self) -> Log {
-        options().open_in(self.dir()).unwrap()
-    }
+pub(super) fn open(place: &Place) -> Log {
+    options().open_in(place.dir()).unwrap()
 }
 
 impl World {
     pub(super) fn new(place: Place) -> Self {
-        let log = place.open();
+        let log = open(&place);
         let oracle = Oracle::new(log.id(), log.position().epoch);
         let log = Some(log);
         let (handles, handed) = (BTreeMap::new(), BTreeMap::new());
