@@ -17,6 +17,9 @@ pub(crate) const FRAME_HEADER: usize = KIND_AT + 1 + 1 + 2;
 /// A frame begins at a multiple of this.
 pub(crate) const FRAME_ALIGNMENT: usize = 8;
 const _: () = assert!(FRAME_HEADER == 32 && FRAME_HEADER % FRAME_ALIGNMENT == 0);
+/// A header is four words: length and checksum, offset, time, count and kind.
+pub(crate) const HEAD_WORDS: usize = FRAME_HEADER / 8;
+const _: () = assert!(LENGTH_AT == 0 && OFFSET_AT == 8 && TIME_AT == 16 && COUNT_AT == 24);
 
 const EPOCH_COUNTER_AT: usize = FRAME_HEADER;
 const EPOCH_TAG_AT: usize = EPOCH_COUNTER_AT + 4;

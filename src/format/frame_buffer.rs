@@ -2,8 +2,7 @@
 
 use super::bytes::put;
 use super::frame::{
-    self, CHECKSUM_AT, COUNT_AT, Context, FRAME_HEADER, FrameKind, KIND_AT, LENGTH_AT, OFFSET_AT,
-    TIME_AT, body_crc,
+    self, CHECKSUM_AT, COUNT_AT, Context, FRAME_HEADER, FrameKind, HEAD_WORDS, KIND_AT, body_crc,
 };
 use super::ids::id_hash;
 use super::record::{self, Measure, RecordRef};
@@ -38,15 +37,19 @@ impl Limits {
 
 /// One frame, in memory that is used again for the next one.
 ///
-/// Encoding writes all that is known before the offset is assigned and computes its checksum.
-/// [`FrameBuffer::seal`] adds offset, time and context; it can be done again with others.
+/// Encoding writes all that is known before the offset is assigned, and
+/// [`FrameBuffer::checksum_body`] computes its checksum. [`FrameBuffer::head`] adds offset, time
+/// and context; it can be asked again with others.
 #[derive(Debug, Default)]
 pub(crate) struct FrameBuffer {
-    /// Empty as long as nothing was encoded.
+    /// The frame stands at the beginning; what is behind it was needed for a longer one. The header
+    /// is written from `COUNT_AT` on.
     bytes: Vec<u8>,
-    body_crc: u32,
-    length: u32,
+    /// Bytes of the frame; 0 as long as nothing was encoded.
+    used: usize,
+    body_crc: Option<u32>,
     count: u32,
+    kind: u8,
     /// Where a skip frame leads; 0 in all others.
     skip_to: u64,
     /// The events that have an id, in order.
@@ -72,26 +75,14 @@ impl FrameBuffer {
     }
 
     /// Encodes a frame of one event.
+    #[inline]
     pub(crate) fn event(
         &mut self,
         event: &NewEvent<'_>,
         limits: &Limits,
     ) -> Result<(), AppendError> {
-        // What stood here is overwritten whole, so a buffer that is long enough is not cleared.
-        let room = Measure::of(event, limits.event_bytes).and_then(|measure| {
-            let bytes = within(FRAME_HEADER + measure.record(), limits)?;
-            Ok((measure, bytes))
-        });
-        let (measure, bytes) = room.inspect_err(|_| self.bytes.clear())?;
-        if self.bytes.len() < bytes || self.bytes.capacity() > KEPT_BYTES {
-            self.begin();
-        }
-        self.bytes.resize(bytes, 0);
-        self.ids.clear();
-        if !event.is_plain() {
-            self.note_id(event, 0, FRAME_HEADER);
-        }
-        record::encode(event, &measure, &mut self.bytes[FRAME_HEADER..]);
+        self.begin();
+        self.push(event, 0, limits)?;
         self.finish(FrameKind::Event, 1);
         Ok(())
     }
@@ -104,40 +95,44 @@ impl FrameBuffer {
         limits: &Limits,
     ) -> Result<(), AppendError> {
         self.begin();
-        self.bytes.resize(FRAME_HEADER, 0);
-        let encoded = self.encode_all(events, limits);
-        match encoded {
-            Ok(count) => self.finish(FrameKind::Batch, count),
-            Err(_) => self.bytes.clear(),
-        }
-        encoded.map(|_| ())
-    }
-
-    fn encode_all<'e>(
-        &mut self,
-        events: impl IntoIterator<Item = NewEvent<'e>>,
-        limits: &Limits,
-    ) -> Result<u32, AppendError> {
         let mut count = 0;
         for event in events {
             if count == limits.batch_events {
+                self.used = 0;
                 return Err(AppendError::TooMany {
                     limit: limits.batch_events,
                 });
             }
-            let measure = Measure::of(&event, limits.event_bytes)?;
-            let at = self.bytes.len();
-            let bytes = within(at + measure.record(), limits)?;
-            self.bytes.resize(bytes, 0);
-            self.note_id(&event, count, at);
-            record::encode(&event, &measure, &mut self.bytes[at..]);
+            self.push(&event, count, limits)?;
             count += 1;
         }
         if count == 0 {
-            Err(AppendError::EmptyBatch)
-        } else {
-            Ok(count)
+            self.used = 0;
+            return Err(AppendError::EmptyBatch);
         }
+        self.finish(FrameKind::Batch, count);
+        Ok(())
+    }
+
+    /// Encodes the record of an event, which is the `number`th, behind the others. After an error
+    /// the frame is empty.
+    #[inline]
+    fn push(
+        &mut self,
+        event: &NewEvent<'_>,
+        number: u32,
+        limits: &Limits,
+    ) -> Result<(), AppendError> {
+        let at = mem::take(&mut self.used);
+        let measure = Measure::of(event, limits.event_bytes)?;
+        let end = within(at + measure.record(), limits)?;
+        self.make_room(end);
+        record::encode(event, &measure, &mut self.bytes[at..end]);
+        if !event.is_plain() {
+            self.note_id(event, number, at);
+        }
+        self.used = end;
+        Ok(())
     }
 
     /// Encodes the frame that begins an epoch. It is to be sealed under that epoch's context.
@@ -148,8 +143,9 @@ impl FrameBuffer {
     /// Encodes a frame without events.
     pub(super) fn control(&mut self, kind: FrameKind, body: &[u8]) {
         self.begin();
-        self.bytes.resize(FRAME_HEADER, 0);
-        self.bytes.extend_from_slice(body);
+        self.used += body.len();
+        self.make_room(self.used);
+        self.bytes[FRAME_HEADER..self.used].copy_from_slice(body);
         self.finish(kind, 0);
     }
 
@@ -209,29 +205,55 @@ impl FrameBuffer {
             false
         });
         self.ids = ids;
-        self.bytes.copy_within(from.., to);
-        self.bytes.truncate(self.bytes.len() - (from - to));
+        self.bytes.copy_within(from..self.used, to);
+        self.used -= from - to;
         self.finish(FrameKind::Batch, self.count - removed);
     }
 
+    /// An empty frame: a header alone.
+    #[inline]
     fn begin(&mut self) {
-        self.ids.clear();
-        self.bytes.clear();
         if self.bytes.capacity() > KEPT_BYTES {
             self.bytes = Vec::new();
         }
+        self.make_room(FRAME_HEADER);
+        self.used = FRAME_HEADER;
+        self.ids.clear();
     }
 
+    /// What stands in the buffer is overwritten whole, so it is never cleared.
+    #[inline]
+    fn make_room(&mut self, bytes: usize) {
+        if self.bytes.len() < bytes {
+            self.bytes.resize(bytes, 0);
+        }
+    }
+
+    #[inline]
     fn finish(&mut self, kind: FrameKind, count: u32) {
-        // The length was compared with the limit of a frame, which has 32 bits.
-        self.length = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
         self.count = count;
+        self.kind = kind.code();
         self.skip_to = 0;
-        put(&mut self.bytes, LENGTH_AT, self.length.to_le_bytes());
-        put(&mut self.bytes, COUNT_AT, count.to_le_bytes());
-        // Flags and the reserved bytes behind the kind are zero.
-        put(&mut self.bytes, KIND_AT, [kind.code(), 0, 0, 0]);
-        self.body_crc = body_crc(&self.bytes);
+        self.body_crc = None;
+        let known = self.count_and_kind().to_le_bytes();
+        put(&mut self.bytes, COUNT_AT, known);
+    }
+
+    /// The end of the header. Flags and the reserved bytes behind the kind are zero.
+    #[inline]
+    fn count_and_kind(&self) -> u64 {
+        u64::from(self.count) | u64::from(self.kind) << (8 * (KIND_AT - COUNT_AT))
+    }
+
+    /// Computes the checksum of all that does not depend on the place. Who appends calls it before
+    /// the append lock is taken, and not directly after the frame was encoded: the processor is
+    /// slow to load what it has just stored in other pieces.
+    #[inline]
+    pub(crate) fn checksum_body(&mut self) -> u32 {
+        match self.body_crc {
+            Some(crc) => crc,
+            None => *self.body_crc.insert(body_crc(&self.bytes[..self.used])),
+        }
     }
 
     /// The frame skips offsets up to `to`.
@@ -251,7 +273,7 @@ impl FrameBuffer {
 
     /// The records, as they will stand on disk.
     pub(crate) fn records(&self) -> &[u8] {
-        self.bytes.get(FRAME_HEADER..).unwrap_or_default()
+        self.bytes.get(FRAME_HEADER..self.used).unwrap_or_default()
     }
 
     /// How many events the frame has.
@@ -263,23 +285,29 @@ impl FrameBuffer {
     /// Bytes of the frame, without padding.
     #[inline]
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes.len()
+        self.used
     }
 
-    /// Gives the frame its place and returns all of it, without padding.
+    /// The header for a place, as the words it is made of. [`FrameBuffer::records`] follow it.
     ///
     /// # Panics
     /// When nothing was encoded since the last error.
     #[inline]
-    pub(crate) fn seal(&mut self, offset: u64, time: u64, context: Context) -> &[u8] {
-        let checksum = frame::finish(self.body_crc, offset, time, self.length, context);
-        let Some(header) = self.bytes.first_chunk_mut::<FRAME_HEADER>() else {
-            panic!("nothing was encoded to be sealed");
-        };
-        put(header, CHECKSUM_AT, checksum.to_le_bytes());
-        put(header, OFFSET_AT, offset.to_le_bytes());
-        put(header, TIME_AT, time.to_le_bytes());
-        &self.bytes
+    pub(crate) fn head(&mut self, offset: u64, time: u64, context: Context) -> [u64; HEAD_WORDS] {
+        assert!(self.used > 0, "nothing was encoded to be given a place");
+        // The length was compared with the limit of a frame, which has 32 bits.
+        let length = u32::try_from(self.used).unwrap_or(u32::MAX);
+        let checksum = frame::finish(self.checksum_body(), offset, time, length, context);
+        let first = u64::from(length) | u64::from(checksum) << (8 * CHECKSUM_AT);
+        [first, offset, time, self.count_and_kind()]
+    }
+
+    /// The whole frame as it will stand on disk, without padding.
+    #[cfg(test)]
+    pub(crate) fn seal(&mut self, offset: u64, time: u64, context: Context) -> Vec<u8> {
+        let head = self.head(offset, time, context);
+        let head = head.iter().flat_map(|word| word.to_le_bytes());
+        head.chain(self.records().iter().copied()).collect()
     }
 }
 

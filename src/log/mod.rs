@@ -1,5 +1,6 @@
 //! The log: the handle that users hold. Only wiring: each verb goes to the room that does it.
 
+mod append;
 mod listen;
 mod mirror;
 mod open;
@@ -8,18 +9,15 @@ pub use mirror::{Mirror, MirrorError, MirrorSource};
 
 use crate::cursor::{self, AckedFuture, CursorBuilder, CursorInfo};
 use crate::cursor_file::CursorFile;
-use crate::error::{
-    AppendError, CursorError, IoFailure, OpenError, ReadError, SyncError, TrimError,
-};
-use crate::format::{FrameBuffer, Limits};
+use crate::error::{CursorError, IoFailure, OpenError, ReadError, SyncError, TrimError};
+use crate::format::Limits;
 use crate::listen::Pool;
 use crate::options::{Start, SyncPolicy};
 use crate::reader::{self, ReaderBuilder, TopicInfo, deadline};
 use crate::recovery::RecoveryReport;
 use crate::snapshot::{self, Snapshot, SnapshotError};
-use crate::store::{DurableFuture, Once, Store, Wait};
-use crate::types::{Appended, AppendedBatch, FilterSet, LogId, NewEvent, Position, Stats, to_u64};
-use std::cell::RefCell;
+use crate::store::{DurableFuture, Store};
+use crate::types::{FilterSet, LogId, Position, Stats, to_u64};
 use std::fmt;
 use std::future::Future;
 use std::path::Path;
@@ -48,138 +46,7 @@ pub struct Log {
     listeners: Arc<Pool>,
 }
 
-thread_local! {
-    /// Frames are encoded outside the append lock, into memory that each thread uses again.
-    static FRAME: RefCell<FrameBuffer> = RefCell::new(FrameBuffer::new());
-}
-
 impl Log {
-    /// Appends an event to a topic and returns its offset.
-    ///
-    /// When it returns, the event and all before it are visible, and a crash of this process loses
-    /// none of them. Power loss may, until they are synced; see [`SyncPolicy`](crate::SyncPolicy).
-    /// It waits for a disk only when a segment is full and the next one is not ready; under
-    /// [`SyncPolicy::Always`](crate::SyncPolicy::Always) it returns when the event is on disk.
-    ///
-    /// # Errors
-    /// [`AppendError::Topic`], [`AppendError::TooLarge`]: nothing was appended, change the event.
-    /// [`AppendError::DiskFull`]: nothing was appended, try again when there is room.
-    /// [`AppendError::Poisoned`]: see [`Log::reopen`].
-    pub fn append(&self, topic: &str, payload: impl AsRef<[u8]>) -> Result<u64, AppendError> {
-        self.append_event(NewEvent::new(topic, &payload))
-    }
-
-    /// Appends an event with several topics, identities it is *not to*, or attributes. For an event
-    /// with an id that the log remembers, the answer is the offset of the first one; see
-    /// [`Log::append_once`].
-    ///
-    /// # Errors
-    /// As [`Log::append_once`].
-    pub fn append_event(&self, event: NewEvent<'_>) -> Result<u64, AppendError> {
-        let once = self.put(Wait::Roll, |frame, limits| frame.event(&event, limits))?;
-        Ok(once.first())
-    }
-
-    /// Appends an event, unless the log remembers its id, together with who it is
-    /// [`from`](NewEvent::from): then nothing is appended, and the answer is that of the first
-    /// time. So an append whose answer was lost can be made again, after a restart too.
-    ///
-    /// The log remembers the last [`Options::dedup_ids`](crate::Options::dedup_ids) ids. Of a
-    /// first event that retention has removed, or that is damaged, only a hash of 64 bits is left
-    /// to be compared. Under [`SyncPolicy::Always`](crate::SyncPolicy::Always) it returns when the
-    /// first event is on disk. Directly after an open it may wait until the ids are found.
-    ///
-    /// # Errors
-    /// As [`Log::append`], and [`AppendError::Io`] if the ids cannot be read from the log.
-    pub fn append_once(&self, event: NewEvent<'_>) -> Result<Appended, AppendError> {
-        let once = self.put(Wait::Roll, |frame, limits| frame.event(&event, limits))?;
-        Ok(self.answer(&once))
-    }
-
-    /// Appends several events: all of them are visible at once, after a crash too, or none is.
-    /// Events whose id is known, or stands in the batch before them, are left out, and so a batch
-    /// that is appended again gets the same answers. A batch of one is an event.
-    ///
-    /// # Errors
-    /// As [`Log::append_once`], and [`AppendError::TooMany`], [`AppendError::EmptyBatch`].
-    pub fn append_batch<'e>(
-        &self,
-        events: impl IntoIterator<Item = NewEvent<'e>>,
-    ) -> Result<AppendedBatch, AppendError> {
-        let once = self.put(Wait::Roll, |frame, limits| frame.batch(events, limits))?;
-        Ok(AppendedBatch {
-            position: self.behind(&once),
-            offsets: once.placed.offsets,
-            duplicates: once.duplicates,
-        })
-    }
-
-    /// As [`Log::append_once`], but never waits: [`AppendError::WouldBlock`] when a segment is
-    /// full and the next one is not ready, or the ids are not found yet. That is being done then;
-    /// try again soon. Does not wait for the disk under any policy.
-    ///
-    /// # Errors
-    /// As [`Log::append_once`], and [`AppendError::WouldBlock`].
-    pub fn try_append_once(&self, event: NewEvent<'_>) -> Result<Appended, AppendError> {
-        let once = self.put(Wait::Never, |frame, limits| frame.event(&event, limits))?;
-        Ok(self.answer(&once))
-    }
-
-    /// As [`Log::append_event`], but never waits; see [`Log::try_append_once`].
-    ///
-    /// # Errors
-    /// As [`Log::try_append_once`].
-    pub fn try_append(&self, event: NewEvent<'_>) -> Result<u64, AppendError> {
-        let once = self.put(Wait::Never, |frame, limits| frame.event(&event, limits))?;
-        Ok(once.first())
-    }
-
-    fn put(
-        &self,
-        wait: Wait,
-        encode: impl FnOnce(&mut FrameBuffer, &Limits) -> Result<(), AppendError>,
-    ) -> Result<Once, AppendError> {
-        let shared = self.store.shared();
-        let append = |frame: &mut FrameBuffer| {
-            encode(frame, &self.limits)?;
-            if frame.ids().is_empty() {
-                shared.append(frame, wait).map(Once::from)
-            } else {
-                shared.append_once(frame, wait)
-            }
-        };
-        // A batch's iterator is the user's code and may append by itself: that one finds the buffer
-        // in use.
-        let result = FRAME.with(|kept| match kept.try_borrow_mut() {
-            Ok(mut frame) => append(&mut frame),
-            Err(_) => append(&mut FrameBuffer::new()),
-        });
-        let once = result?;
-        if wait == Wait::Roll && shared.options.sync_value() == SyncPolicy::Always {
-            self.wait_durable_at(self.behind(&once))
-                .map_err(AppendError::from)?;
-        }
-        Ok(once)
-    }
-
-    /// What is told of a single event.
-    fn answer(&self, once: &Once) -> Appended {
-        Appended {
-            offset: once.first(),
-            duplicate: !once.duplicates.is_empty(),
-            position: self.behind(once),
-        }
-    }
-
-    /// The position behind all events that an append has answered for.
-    fn behind(&self, once: &Once) -> Position {
-        Position {
-            log: self.id(),
-            epoch: once.placed.epoch,
-            offset: once.behind(),
-        }
-    }
-
     /// Syncs everything appended and acked so far; returns when it is on disk.
     ///
     /// # Errors
@@ -461,12 +328,6 @@ impl Log {
     ) -> Result<Vec<TopicInfo>, ReadError> {
         let filters = FilterSet::new(filters, Some(&[]))?;
         reader::topics(self.store.shared(), &filters)
-    }
-
-    /// Appends a frame of any kind.
-    #[cfg(test)]
-    pub(crate) fn put_for_test(&self, frame: &mut FrameBuffer) -> Result<(), AppendError> {
-        self.store.shared().append(frame, Wait::Roll).map(|_| ())
     }
 
     /// See `Store::abandon`.

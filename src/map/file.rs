@@ -14,6 +14,9 @@ use super::{PAGE_BYTES, Region, WORD_BYTES};
 /// How many bytes [`rewrite`] copies at a time.
 const REWRITE_BYTES: usize = 64 << 10;
 
+/// Fewer bytes than this are synced as they are: to map them again would cost more.
+const RELEASED_LEAST: usize = 16 * PAGE_BYTES;
+
 /// A mapping, which is undone when this is dropped. It hands out no reference into the memory.
 pub(super) struct Mapping {
     raw: MmapRaw,
@@ -30,6 +33,11 @@ impl Mapping {
         Mapping::over(MmapOptions::new().len(len).map_raw_read_only(file)?)
     }
 
+    /// Maps `len` zeros that no file is behind.
+    pub(super) fn anonymous(len: usize) -> io::Result<(Mapping, NonNull<u8>)> {
+        Mapping::over(MmapOptions::new().len(len).map_anon()?.into())
+    }
+
     fn over(raw: MmapRaw) -> io::Result<(Mapping, NonNull<u8>)> {
         let base = NonNull::new(raw.as_mut_ptr()).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok((Mapping { raw }, base))
@@ -37,7 +45,31 @@ impl Mapping {
 
     /// `msync(MS_SYNC)` of the pages that cover `range`.
     pub(super) fn sync(&self, range: Range<usize>) -> io::Result<()> {
+        self.release(&range);
         self.raw.flush_range(range.start, range.end - range.start)
+    }
+
+    /// Takes the pages inside `range` out of the page table. They stay in the page cache, and
+    /// whoever reads them next maps them again, many at a time.
+    ///
+    /// To sync a page, the kernel makes it read-only first, and interrupts each processor of the
+    /// process to say so: page by page for those that are mapped, once for all that are released.
+    fn release(&self, range: &Range<usize>) {
+        let pages = range.start.next_multiple_of(PAGE_BYTES)..range.end / PAGE_BYTES * PAGE_BYTES;
+        if pages.len() < RELEASED_LEAST {
+            return;
+        }
+        #[cfg(target_os = "linux")]
+        {
+            let advice = memmap2::UncheckedAdvice::DontNeed;
+            // SAFETY: on a shared mapping of a file no byte changes: what was stored is in the page
+            // cache, and a load from the same address finds it there (M15).
+            // Failure only means that the sync takes longer.
+            let _ = unsafe {
+                self.raw
+                    .unchecked_advise_range(advice, pages.start, pages.len())
+            };
+        }
     }
 
     /// Populates the pages that cover `range` for writing, where the system can.

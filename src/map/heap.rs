@@ -5,7 +5,6 @@
 //! and lets nobody write what any handle, however old, may still be reading. Safe code cannot
 //! break it.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +13,7 @@ use std::{fmt, io, slice};
 
 use parking_lot::Mutex;
 
+use super::file::Mapping;
 use super::{Backing, RegionFollower, RegionWriter, Shared, WORD_BYTES};
 
 /// Where a heap region is synced to. A disk that keeps nothing does nothing.
@@ -179,6 +179,10 @@ impl Tenancy {
         self.disk.rewritten(range);
     }
 
+    pub(super) fn arm(&self, range: Range<usize>) {
+        self.block.memory.mapping.arm(range);
+    }
+
     /// The writer is gone; what it froze stays frozen.
     pub(super) fn writer_left(&self, end: usize) {
         let mut tenants = self.block.tenants.lock();
@@ -210,15 +214,15 @@ impl Tenancy {
     }
 }
 
-/// The allocation itself: `len` bytes, aligned to a word, zeroed when it is made (by the system,
-/// page by page, when it is large, so that a big region that stays empty costs nothing).
+/// The memory itself: `len` zeros, made by the system page by page when they are touched, so that a
+/// big region that stays empty costs nothing.
 struct Memory {
+    mapping: Mapping,
     base: NonNull<u8>,
     len: usize,
-    layout: Layout,
 }
 
-// SAFETY: `Memory` owns its allocation, which any thread may free (M1).
+// SAFETY: `Memory` owns its mapping, which any thread may undo (M1).
 unsafe impl Send for Memory {}
 
 // SAFETY: a shared `Memory` hands out words as atomics (M2); for bytes its caller promises that
@@ -227,20 +231,17 @@ unsafe impl Sync for Memory {}
 
 impl Memory {
     fn zeroed(len: usize) -> io::Result<Memory> {
-        // Whole words, and at least one: an allocation may not be empty.
-        let layout = Layout::array::<u64>(len.div_ceil(WORD_BYTES).max(1))
-            .map_err(|_| io::ErrorKind::OutOfMemory)?;
-        // SAFETY: the layout has at least eight bytes.
-        let base = unsafe { alloc_zeroed(layout) };
-        let base = NonNull::new(base).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Memory { base, len, layout })
+        // A word may begin at any multiple of 8 below `len`, and has to be whole.
+        let whole = len.max(1).checked_next_multiple_of(WORD_BYTES);
+        let (mapping, base) = Mapping::anonymous(whole.ok_or(io::ErrorKind::OutOfMemory)?)?;
+        Ok(Memory { mapping, base, len })
     }
 
     fn word(&self, at: usize) -> &AtomicU64 {
         assert!(at % WORD_BYTES == 0 && at < self.len, "no word at {at}");
-        // SAFETY: `at` lies inside the allocation (M1).
+        // SAFETY: `at` lies inside the mapping (M1).
         let word = unsafe { self.base.add(at) }.cast::<AtomicU64>();
-        // SAFETY: the allocation is aligned to a word and made of whole ones, `at` is a multiple
+        // SAFETY: the mapping is aligned to a page and made of whole words, `at` is a multiple
         // of one, and callers ask only for words, where every access is atomic (M2).
         unsafe { word.as_ref() }
     }
@@ -250,24 +251,16 @@ impl Memory {
     /// lives (M4, M5).
     unsafe fn bytes(&self, range: Range<usize>) -> &[u8] {
         debug_assert!(range.start <= range.end && range.end <= self.len);
-        // SAFETY: the start lies inside the allocation or just behind it (M1).
+        // SAFETY: the start lies inside the mapping or just behind it (M1).
         let start = unsafe { self.base.add(range.start) };
-        // SAFETY: the range is inside the allocation, which was zeroed and lives as long as `self`
+        // SAFETY: the range is inside the mapping, which was zeroed and lives as long as `self`
         // (M1), and nobody changes it, as the caller promises.
         unsafe { slice::from_raw_parts(start.as_ptr(), range.end - range.start) }
     }
 
     fn as_mut_bytes(&mut self) -> &mut [u8] {
-        // SAFETY: the allocation has `len` initialised bytes (M1), and `&mut self` says that no
+        // SAFETY: the mapping has `len` initialised bytes (M1), and `&mut self` says that no
         // region shares it: a region holds its block.
         unsafe { slice::from_raw_parts_mut(self.base.as_ptr(), self.len) }
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        // SAFETY: `base` came from `alloc_zeroed` with this layout and is freed only here; no
-        // region is left, since each holds the block that owns this memory (M1).
-        unsafe { dealloc(self.base.as_ptr(), self.layout) }
     }
 }

@@ -16,8 +16,8 @@
 //! this process, never a part of the mapped bytes.
 //!
 //! There are two backings with one face: a shared mapping of a file (`file`) and a block of the
-//! heap (`heap`). Loads and stores go through the same pointer either way; only syncing, arming
-//! and rewriting ask which it is.
+//! heap (`heap`). Loads and stores go through the same pointer either way; only syncing and
+//! rewriting ask which it is.
 
 mod file;
 mod heap;
@@ -171,15 +171,16 @@ impl Region {
     }
 
     /// Makes the pages that cover `range` present and writable, so that stores to them do not
-    /// fault. Best effort: `range` is clipped to the region, failure is silent, and on the heap
-    /// and on a read-only region nothing happens.
+    /// fault. Best effort: `range` is clipped to the region, failure is silent, and on a read-only
+    /// region nothing happens.
     pub(crate) fn arm(&self, range: Range<usize>) {
         let range = range.start..range.end.min(self.shared.len);
         if !self.shared.writable || range.is_empty() {
             return;
         }
-        if let Backing::File(mapping) = &self.shared.backing {
-            mapping.arm(range);
+        match &self.shared.backing {
+            Backing::File(mapping) => mapping.arm(range),
+            Backing::Heap(tenancy) => tenancy.arm(range),
         }
     }
 }

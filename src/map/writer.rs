@@ -9,7 +9,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::{fmt, io, ptr};
 
-use super::{Backing, Region, Shared, file};
+use super::{Backing, Region, Shared, WORD_BYTES, file};
 
 /// Bytes that the processor fetches at once.
 #[cfg(target_arch = "x86_64")]
@@ -89,15 +89,45 @@ impl RegionWriter {
     /// Unless `end <= at` and `at + bytes.len() <= len`.
     #[inline]
     pub(crate) fn write(&mut self, at: usize, bytes: &[u8]) {
-        if at < self.floor || at > self.len || bytes.len() > self.len - at {
-            not_writable(at, bytes.len(), self.floor, self.len);
-        }
+        self.check_writable(at, bytes.len());
         // SAFETY: `at` lies inside the memory or just behind it (M1).
         let target = unsafe { self.base.add(at) };
         // SAFETY: the target is inside the memory (M1) and at or above the end, where only this
         // writer reads or writes, and it is borrowed mutably (M5). `bytes` does not overlap it: a
         // slice of this memory is either frozen, below the end, or borrows the writer.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), target.as_ptr(), bytes.len()) }
+    }
+
+    /// As [`RegionWriter::write`] of the words of `head`, in little-endian order, and then `rest`.
+    ///
+    /// # Panics
+    /// Unless both lie between the end and the length of the region.
+    #[inline]
+    pub(crate) fn write_with_head<const N: usize>(
+        &mut self,
+        at: usize,
+        head: [u64; N],
+        rest: &[u8],
+    ) {
+        let head_bytes = N * WORD_BYTES;
+        self.check_writable(at, head_bytes + rest.len());
+        // SAFETY: `at` lies inside the memory or just behind it (M1).
+        let target = unsafe { self.base.add(at) };
+        // SAFETY: the head lies inside the memory (M1) and at or above the end, where only this
+        // writer reads or writes, and it is borrowed mutably (M5).
+        unsafe { target.cast::<[u64; N]>().write_unaligned(head) };
+        // SAFETY: the end of the head lies inside the memory or just behind it (M1).
+        let target = unsafe { target.add(head_bytes) };
+        // SAFETY: as for the head; and `rest` does not overlap the target: a slice of this memory
+        // is either frozen, below the end, or borrows the writer.
+        unsafe { ptr::copy_nonoverlapping(rest.as_ptr(), target.as_ptr(), rest.len()) }
+    }
+
+    #[inline]
+    fn check_writable(&self, at: usize, count: usize) {
+        if at < self.floor || at > self.len || count > self.len - at {
+            not_writable(at, count, self.floor, self.len);
+        }
     }
 
     /// The bytes from the end to the length of the region: what recovery scans.
@@ -112,11 +142,15 @@ impl RegionWriter {
     #[inline]
     pub(crate) fn fetch(&self, range: Range<usize>) {
         #[cfg(target_arch = "x86_64")]
-        for at in range.step_by(CACHE_LINE).take_while(|at| *at < self.len) {
-            // SAFETY: `at` lies inside the memory (M1).
-            let line = unsafe { self.base.add(at) };
-            // SAFETY: a prefetch reads no value and faults on no address.
-            unsafe { _mm_prefetch::<_MM_HINT_ET0>(line.as_ptr().cast()) };
+        {
+            let mut at = range.start;
+            while at < range.end.min(self.len) {
+                // SAFETY: `at` lies inside the memory (M1).
+                let line = unsafe { self.base.add(at) };
+                // SAFETY: a prefetch reads no value and faults on no address.
+                unsafe { _mm_prefetch::<_MM_HINT_ET0>(line.as_ptr().cast()) };
+                at += CACHE_LINE;
+            }
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = range;

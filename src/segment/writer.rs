@@ -8,6 +8,8 @@ use std::sync::atomic::Ordering;
 /// How far ahead of the appends cache lines are fetched: what takes about as long to append as a
 /// line takes to come from memory.
 const FETCH_AHEAD: usize = 512;
+/// Of a frame that is larger, the processor fetches the rest by itself.
+const FETCHED_MOST: usize = 1024;
 
 /// Appends frames to a segment. Not Clone: whoever holds it is the only one that writes there.
 #[derive(Debug)]
@@ -45,11 +47,12 @@ impl SegmentWriter {
     /// publishes the offset afterwards; until then no reader in this process looks for it.
     pub(crate) fn append(&mut self, frame: &mut FrameBuffer, time: u64) {
         let at = self.place.at;
-        let bytes = frame.seal(self.place.offset, time, self.place.context);
-        let end = at + padded(bytes.len());
-        self.region.write(at, bytes);
+        let end = at + padded(frame.bytes());
+        let head = frame.head(self.place.offset, time, self.place.context);
+        self.region.write_with_head(at, head, frame.records());
+        let ahead = end + FETCH_AHEAD;
         self.region
-            .fetch(end + FETCH_AHEAD..end + FETCH_AHEAD + (end - at).min(1024));
+            .fetch(ahead..ahead + (end - at).min(FETCHED_MOST));
         self.region.publish(end);
         // Release: pairs with the Acquire load of a reader in another process, which verifies all
         // the same.

@@ -39,6 +39,7 @@ impl Shared {
         offset: u64,
         time: u64,
     ) -> Result<Range<u64>, NotAt> {
+        frame.checksum_body();
         let mut asked = false;
         let mut state = self.append.lock();
         loop {

@@ -138,6 +138,7 @@ impl Shared {
     /// Appends the frame if none of its ids may be known.
     fn attempt(&self, frame: &mut FrameBuffer, attempt: &mut Try) -> Result<Attempt, AppendError> {
         let now = host::now();
+        frame.checksum_body();
         let mut state = self.append.lock();
         loop {
             self.wait_for_ids(&mut state, attempt.wait)?;

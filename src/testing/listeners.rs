@@ -45,6 +45,8 @@ fn they_go_on_after_a_reopen_and_are_told_of_what_was_lost() {
             assert_eq!(receiver.recv_timeout(PATIENCE), Ok(Ok(offset)));
         }
     }
+    // The last callback has returned: what it had been given is acked.
+    log.wait_acked("alice", 12).unwrap();
     dir.fail_syncs(1, Errno::IO, false);
     assert!(log.sync().is_err());
     // The page cache has forgotten what the disk did not take.

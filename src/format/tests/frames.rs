@@ -24,7 +24,7 @@ fn frames() -> Vec<Vec<u8>> {
     let mut buffer = FrameBuffer::new();
     let mut frames = Vec::new();
     let mut sealed = |buffer: &mut FrameBuffer| {
-        let mut frame = buffer.seal(1_000, 1_700_000_000_000_000, keys()).to_vec();
+        let mut frame = buffer.seal(1_000, 1_700_000_000_000_000, keys());
         frame.resize(padded(frame.len()) + 128, 0);
         frames.push(frame);
     };
@@ -347,7 +347,7 @@ proptest! {
         let mut buffer = FrameBuffer::new();
         buffer.event(&event, &limits()).unwrap();
         let single = buffer.bytes();
-        let frame = buffer.seal(offset, time, keys());
+        let frame = &buffer.seal(offset, time, keys());
         let head = verified(frame, keys()).unwrap();
         prop_assert_eq!((head.offset, head.time, head.count), (offset, time, 1));
         let (record, length) = RecordRef::parse(&frame[FRAME_HEADER..]).unwrap();
@@ -372,7 +372,7 @@ proptest! {
         let mut buffer = FrameBuffer::new();
         buffer.event(&rich(), &limits()).unwrap();
         for offset in offsets {
-            let frame = buffer.seal(offset, offset, keys());
+            let frame = &buffer.seal(offset, offset, keys());
             prop_assert_eq!(verified(frame, keys()).unwrap().offset, offset);
         }
     }

@@ -176,7 +176,7 @@ fn frames() {
     let limits = Limits::new(&crate::options::Options::new());
     let mut buffer = FrameBuffer::new();
     let sealed =
-        |buffer: &mut FrameBuffer| hex(buffer.seal(1_042, TIME, context(&SALT, LOG, EPOCH)));
+        |buffer: &mut FrameBuffer| hex(&buffer.seal(1_042, TIME, context(&SALT, LOG, EPOCH)));
     buffer.event(&rich(), &limits).unwrap();
     assert_eq!(sealed(&mut buffer), EVENT);
     buffer.batch([plain(), rich()], &limits).unwrap();
