@@ -87,6 +87,13 @@ impl CursorBuilder {
         self
     }
 
+    /// How long a blocking receive keeps looking at the end of the log before it sleeps; see
+    /// [`ReaderBuilder::spin`](crate::ReaderBuilder::spin). Not stored.
+    pub fn spin(mut self, spin: Duration) -> Self {
+        self.wish.spin = spin;
+        self
+    }
+
     /// Opens the cursor, and fences an older handle of the same name.
     ///
     /// # Errors
@@ -125,7 +132,7 @@ impl CursorBuilder {
         let start = Start::Offset(slot.acked());
         let store = Arc::clone(&self.store);
         let reading = Reading::new(store, filters, self.wish.level, start);
-        let reading = reading.map_err(reading_failed)?;
+        let reading = reading.map_err(reading_failed)?.spinning(self.wish.spin);
         drop(open);
         if matches!(opened, Opened::Expired { .. }) {
             // Not while acks are held: a waker is somebody else's code.

@@ -7,6 +7,7 @@ use crate::store::Store;
 use crate::types::{FilterError, FilterSet};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Filters, identities, start and level, as they were given.
 #[derive(Clone, Debug)]
@@ -15,6 +16,7 @@ pub(crate) struct Wish {
     pub(crate) identities: Option<Vec<String>>,
     pub(crate) start: Start,
     pub(crate) level: ReadLevel,
+    pub(crate) spin: Duration,
 }
 
 impl Wish {
@@ -24,6 +26,7 @@ impl Wish {
             identities: None,
             start,
             level: ReadLevel::Visible,
+            spin: Duration::ZERO,
         }
     }
 
@@ -90,6 +93,19 @@ impl ReaderBuilder {
         self
     }
 
+    /// How long a blocking receive keeps looking at the end of the log before it sleeps; not at all
+    /// if not said.
+    ///
+    /// For a thread that must have an event within a microsecond and has a core for itself: a
+    /// thread that sleeps is woken by the kernel, which takes ten times as long and more. While it
+    /// spins it uses its core fully, also when nothing comes; with fewer cores than threads at work
+    /// it only takes time from whoever appends. [`Duration::MAX`] never sleeps. Tasks
+    /// ([`Reader::stream`], [`Reader::ready`]) never spin.
+    pub fn spin(mut self, spin: Duration) -> Self {
+        self.wish.spin = spin;
+        self
+    }
+
     /// Opens the reader.
     ///
     /// # Errors
@@ -97,7 +113,8 @@ impl ReaderBuilder {
     /// (a position of another log or an unknown epoch: choose another start).
     pub fn open(self) -> Result<Reader, ReadError> {
         let filters = self.wish.filter_set()?;
-        Reading::new(self.store, filters, self.wish.level, self.wish.start).map(Reader::new)
+        let reading = Reading::new(self.store, filters, self.wish.level, self.wish.start)?;
+        Ok(Reader::new(reading.spinning(self.wish.spin)))
     }
 }
 

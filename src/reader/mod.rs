@@ -10,6 +10,7 @@ mod scanner;
 mod start;
 mod stream;
 mod topics;
+mod waiting;
 
 pub use builder::ReaderBuilder;
 pub use event::{Event, EventRef, Page};

@@ -7,21 +7,18 @@ use super::scanner::{Scan, Scanner};
 use super::start::start_at;
 use crate::error::ReadError;
 use crate::history::Verdict;
-use crate::notify;
 use crate::options::{ReadLevel, Start};
 use crate::segment::Segment;
 use crate::store::{Hold, Shared, Store};
 use crate::types::{Epoch, FilterSet, Gap, Position};
 use crate::waiters::Ticket;
-use crossbeam_utils::sync::Parker;
 use std::fmt;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 /// Something that was found and not handed out yet.
 #[derive(Debug)]
-enum Found {
+pub(super) enum Found {
     Event(Arc<Segment>, Spot),
     Gap(Gap),
     /// Met behind events that were found before it.
@@ -31,16 +28,20 @@ enum Found {
 /// Reads forward under a filter. One reader for catch-up and live: live is a lag of zero.
 pub(crate) struct Reading {
     store: Hold,
-    scanner: Scanner,
-    filters: FilterSet,
-    level: ReadLevel,
+    pub(super) scanner: Scanner,
+    pub(super) filters: FilterSet,
+    pub(super) level: ReadLevel,
     /// Under which history the place was last judged.
-    generation: u64,
+    pub(super) generation: u64,
     epoch: Epoch,
-    found: Option<Found>,
+    pub(super) found: Option<Found>,
     /// Events to hand out before the scanner goes on.
     picks: Option<Picks>,
-    ticket: Option<Ticket>,
+    pub(super) ticket: Option<Ticket>,
+    /// Whether the first event that came was for this reader when it last waited for one.
+    pub(super) first_is_mine: bool,
+    /// How long a thread that waits stays awake.
+    pub(super) spin: Duration,
 }
 
 impl Reading {
@@ -67,7 +68,15 @@ impl Reading {
             found: gap.map(Found::Gap),
             picks,
             ticket: None,
+            first_is_mine: true,
+            spin: Duration::ZERO,
         })
+    }
+
+    /// Stays awake for so long when a thread waits.
+    pub(crate) fn spinning(mut self, spin: Duration) -> Self {
+        self.spin = spin;
+        self
     }
 
     /// Does not keep the log open any more.
@@ -228,9 +237,17 @@ impl Reading {
         }
     }
 
+    /// Whether there is something to hand out.
+    pub(super) fn look(&mut self) -> bool {
+        if self.found.is_none() {
+            self.found = self.take();
+        }
+        self.found.is_some()
+    }
+
     /// What comes next. What it fails with comes in its turn too: behind events that were found
     /// before, which must not be lost.
-    fn take(&mut self) -> Option<Found> {
+    pub(super) fn take(&mut self) -> Option<Found> {
         let shared = Arc::clone(self.store.shared());
         loop {
             // The limit before the generation: a reopen changes the generation before it publishes,
@@ -315,105 +332,6 @@ impl Reading {
                 Ok(Some(gap))
             }
             Verdict::Reset => Err(ReadError::Reset),
-        }
-    }
-
-    /// Whether there is something to read; otherwise `context` is woken when there may be.
-    pub(crate) fn poll_ready(&mut self, context: &Context<'_>) -> Poll<Result<(), ReadError>> {
-        self.follow_dispatcher();
-        loop {
-            if self.found.is_none() {
-                self.found = self.take();
-            }
-            if self.found.is_some() {
-                return Poll::Ready(Ok(()));
-            }
-            let shared = Arc::clone(self.store.shared());
-            let generation = self.generation;
-            self.sign_in(&shared, context.waker())?;
-            // The end of the log and reopen wake those that are signed in; whoever signs in later
-            // must look for itself, and once more for what came before the end.
-            if shared.marks.ended() {
-                self.sign_out();
-                self.found = self.take();
-                let closed = Poll::Ready(Err(ReadError::Closed));
-                return self.found.as_ref().map_or(closed, |_| Poll::Ready(Ok(())));
-            }
-            if shared.marks.generation() == generation {
-                return Poll::Pending;
-            }
-        }
-    }
-
-    fn sign_in(&mut self, shared: &Shared, waker: &Waker) -> Result<(), ReadError> {
-        let waiters = shared.waiters(self.level);
-        if self
-            .ticket
-            .as_ref()
-            .is_some_and(|ticket| waiters.update(ticket, waker))
-        {
-            return Ok(());
-        }
-        let most = shared.options.max_waiters_value();
-        let from = self.scanner.next();
-        let Some(signed) = waiters.register(&self.filters, from, waker.clone(), most) else {
-            return Err(ReadError::TooManyWaiters { limit: most });
-        };
-        self.ticket = Some(signed.ticket);
-        if signed.wake {
-            shared.wake_dispatcher();
-        }
-        Ok(())
-    }
-
-    /// While it waits, the dispatcher reads on its behalf: what it has passed need not be read
-    /// again, also if it was trimmed since.
-    fn follow_dispatcher(&mut self) {
-        let shared = self.store.shared();
-        let waiters = shared.waiters(self.level);
-        let Some(seen) = self.ticket.as_ref().map(|ticket| waiters.seen_for(ticket)) else {
-            return;
-        };
-        // The generation behind what was seen: after a reopen that may be of the new history, under
-        // which this place has not been judged.
-        if shared.marks.generation() == self.generation
-            && seen > self.scanner.next()
-            && self.found.is_none()
-        {
-            self.scanner.seek(seen);
-        }
-    }
-
-    fn sign_out(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            self.shared().waiters(self.level).cancel(&ticket);
-        }
-    }
-
-    /// Blocks until there is something to read, or until `deadline`: then `false`. `watch` is told
-    /// the waker and says whether to give up.
-    pub(crate) fn wait(
-        &mut self,
-        deadline: Option<Instant>,
-        mut watch: impl FnMut(&Waker) -> Result<(), ReadError>,
-    ) -> Result<bool, ReadError> {
-        let parker = Parker::new();
-        let waker = notify::waker_of(parker.unparker().clone());
-        let context = Context::from_waker(&waker);
-        loop {
-            watch(&waker)?;
-            if let Poll::Ready(ready) = self.poll_ready(&context) {
-                self.sign_out();
-                return ready.map(|()| true);
-            }
-            match deadline {
-                None => parker.park(),
-                Some(deadline) if Instant::now() >= deadline => {
-                    self.sign_out();
-                    return Ok(false);
-                }
-                Some(deadline) => parker.park_deadline(deadline),
-            }
         }
     }
 }

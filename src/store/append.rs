@@ -4,7 +4,7 @@
 use super::arming::Arming;
 use super::once::Remembered;
 use super::stats::Counted;
-use super::{Shared, SpareSlot, unpark};
+use super::{Level, Shared, SpareSlot, unpark};
 use crate::error::{AppendError, IoFailure};
 use crate::format::FrameBuffer;
 use crate::host;
@@ -202,11 +202,10 @@ impl Shared {
         if !asleep.any() {
             return;
         }
+        // Readers first: they are waited for, the disk is not.
+        self.wake_readers(Level::Visible, asleep);
         if asleep.has(Sleeper::SYNC) {
             unpark(&self.signals.sync);
-        }
-        if asleep.has(Sleeper::DISPATCHER) {
-            unpark(&self.signals.dispatcher);
         }
     }
 }

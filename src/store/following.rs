@@ -1,8 +1,7 @@
 //! What a read-only log takes over from the process that writes.
 
 use super::table::Table;
-use super::{Shared, unpark};
-use crate::notify::Sleeper;
+use super::{Level, Shared};
 use crate::recovery::{self, Follower, News, Recovered};
 use std::io;
 use std::sync::Arc;
@@ -61,19 +60,13 @@ impl Shared {
         if news.first > self.marks.first() {
             drop(self.forget_below(news.first));
         }
-        let mut asleep = false;
         if let Some(next) = news.next.filter(|next| *next != self.marks.next()) {
-            asleep |= self.marks.visible.publish(next).has(Sleeper::DISPATCHER);
+            let asleep = self.marks.visible.publish(next);
+            self.wake_readers(Level::Visible, asleep);
         }
         if news.durable > self.marks.durable() {
-            asleep |= self
-                .marks
-                .durable
-                .publish(news.durable)
-                .has(Sleeper::DISPATCHER);
-        }
-        if asleep {
-            unpark(&self.signals.dispatcher);
+            let asleep = self.marks.durable.publish(news.durable);
+            self.wake_readers(Level::Durable, asleep);
         }
     }
 }

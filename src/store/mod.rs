@@ -46,6 +46,7 @@ use crate::error::{AckError, IoFailure};
 use crate::format::Meta;
 use crate::history::{History, Verdict};
 use crate::index::Indexes;
+use crate::notify::{Asleep, Seat, Sleeper};
 use crate::options::Options;
 use crate::recovery::{Follower, Recovered, RecoveryReport};
 use crate::types::{Epoch, LogId, Position};
@@ -75,6 +76,9 @@ pub(crate) struct Shared {
     /// Readers that wait, by read level.
     pub(crate) visible_waiters: Waiters,
     pub(crate) durable_waiters: Waiters,
+    /// For the one that does without the dispatcher, by read level.
+    visible_seat: Seat,
+    durable_seat: Seat,
     /// `None` on a log that is open for reading only.
     pub(crate) cursors: Option<CursorFile>,
     pub(crate) fences: Fences,
@@ -167,6 +171,8 @@ impl Shared {
             marks: Marks::new(bases.first().copied().unwrap_or(0), next, durable.offset),
             visible_waiters: Waiters::default(),
             durable_waiters: Waiters::default(),
+            visible_seat: Seat::default(),
+            durable_seat: Seat::default(),
             cursors: recovered.cursors,
             fences: Fences::default(),
             append: Mutex::new(Appending::new(
@@ -274,10 +280,32 @@ impl Shared {
         }
     }
 
+    pub(crate) fn seat(&self, level: Level) -> &Seat {
+        match level {
+            Level::Visible => &self.visible_seat,
+            Level::Durable => &self.durable_seat,
+        }
+    }
+
+    /// How many wait, sitting or not.
+    pub(crate) fn waiting(&self, level: Level) -> usize {
+        self.waiters(level).count() + usize::from(self.seat(level).is_taken())
+    }
+
     /// Somebody began to wait at a level where nobody did: the dispatcher may be parked without its
     /// bit.
     pub(crate) fn wake_dispatcher(&self) {
         unpark(&self.signals.dispatcher);
+    }
+
+    /// Wakes the readers that a publication at `level` has found asleep, or who looks for them.
+    pub(super) fn wake_readers(&self, level: Level, asleep: Asleep) {
+        if asleep.has(Sleeper::READER) {
+            self.seat(level).wake();
+        }
+        if asleep.has(Sleeper::DISPATCHER) {
+            self.wake_dispatcher();
+        }
     }
 
     /// A cursor has something to save.
@@ -289,6 +317,8 @@ impl Shared {
     pub(crate) fn wake_everybody(&self) {
         self.visible_waiters.wake_all();
         self.durable_waiters.wake_all();
+        self.visible_seat.wake();
+        self.durable_seat.wake();
         self.durable_waits.wake_all();
         self.ack_waits.wake_all();
         self.room.notify_all();

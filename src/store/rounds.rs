@@ -2,10 +2,9 @@
 //! may move.
 
 use super::append::Rolled;
-use super::{Shared, unpark};
+use super::{Level, Shared, unpark};
 use crate::format::{HEADER_BYTES, Mark};
 use crate::mark_file::MarkFile;
-use crate::notify::Sleeper;
 use crate::recovery::DurablePlace;
 use crate::segment::{self, Place, Segment};
 use std::io;
@@ -207,9 +206,7 @@ impl Shared {
         };
         self.synced.reach(&progress.durable);
         let asleep = self.marks.durable.publish(place.offset);
-        if asleep.has(Sleeper::DISPATCHER) {
-            unpark(&self.signals.dispatcher);
-        }
+        self.wake_readers(Level::Durable, asleep);
         self.durable_waits.wake_due(self);
         progress.write_mark()
     }

@@ -1,8 +1,8 @@
 //! The log in numbers. Whatever an append would have to count is derived from what is there.
 
-use super::Shared;
 use super::append::Status;
 use super::table::Sizes;
+use super::{Level, Shared};
 use crate::cursor_file::CursorFile;
 use crate::format::HEADER_BYTES;
 use crate::host;
@@ -158,8 +158,8 @@ impl Shared {
             last_sync: micros(syncs.last),
             longest_sync: micros(syncs.longest),
             poisoned: appended.poisoned,
-            visible_waiters: to_u64(self.visible_waiters.count()),
-            durable_waiters: to_u64(self.durable_waiters.count()),
+            visible_waiters: to_u64(self.waiting(Level::Visible)),
+            durable_waiters: to_u64(self.waiting(Level::Durable)),
             sync_waiters: to_u64(self.durable_waits.count()),
             cursors: to_u64(self.cursors.as_ref().map_or(0, CursorFile::count)),
             handles,

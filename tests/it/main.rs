@@ -26,3 +26,4 @@ mod stats;
 mod tidy;
 mod verify;
 mod waiting;
+mod wakes;
