@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use super::upgrade::Upgrade;
 use crate::protocol::Hello;
 
 /// A future that an object-safe hook can return.
@@ -28,15 +29,26 @@ pub struct Principal {
 #[error("{0}")]
 pub struct Denied(pub String);
 
-/// Decides who may do what. It is asked at every `hello` (so also after each reconnect), for every
-/// filter of every `subscribe`, and for every topic of every `publish`.
+/// Decides who may do what. It is asked at every upgrade, at every `hello` (so also after each
+/// reconnect), for every filter of every `subscribe`, and for every topic of every `publish`.
 ///
 /// Without a hook a hub believes every client: the consumer is the name in `hello`, which is also
 /// the identity, and all topics are open, except those that begin with `$`. **That is for trusted
 /// networks alone.**
+///
+/// An answer that takes longer than [`HubBuilder::hook_limit`](super::HubBuilder::hook_limit) is a
+/// no for now.
 pub trait Authorize: Send + Sync + 'static {
-    /// Who is this?
-    fn hello<'a>(&'a self, hello: &'a Hello) -> HookFuture<'a, Principal>;
+    /// May this request become a connection? By default every one may: who it is can be said by
+    /// `hello` too. A no is answered with the HTTP status 401.
+    fn upgrade<'a>(&'a self, upgrade: &'a Upgrade) -> HookFuture<'a, ()> {
+        let _ = upgrade;
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Who is this? `upgrade` has the headers with which the connection was made, for those who
+    /// know their clients by a cookie or an `Authorization`.
+    fn hello<'a>(&'a self, hello: &'a Hello, upgrade: &'a Upgrade) -> HookFuture<'a, Principal>;
 
     /// May the session read what matches this filter?
     fn subscribe<'a>(&'a self, principal: &'a Principal, filter: &'a str) -> HookFuture<'a, ()>;

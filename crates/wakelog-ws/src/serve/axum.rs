@@ -1,34 +1,36 @@
-//! The shim for axum: frames in axum's clothes, the upgrade, and the route that serves the browser
-//! client.
+//! The shim for axum: the upgrade, and the route that serves the browser client.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::net::SocketAddr;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::extract::{ConnectInfo, Request};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL,
+};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use futures_core::Stream;
-use futures_sink::Sink;
+use hyper_util::rt::TokioIo;
+use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
-use super::frame::{Frame, FrameError};
 use super::hub::Hub;
+use super::socket::Socket;
+use super::upgrade::{Refusal, Upgrade};
 use crate::protocol::SUBPROTOCOL;
 use crate::source::EventSource;
 
 /// The browser client, one plain ES module.
 pub const CLIENT: &str = include_str!("../../client/wakelog.js");
 
-const BUFFER: usize = 4 << 10;
+/// When a client that finds the server full may ask again, in seconds.
+const COME_BACK: &str = "5";
 
 impl<S: EventSource> Hub<S> {
     /// Routes for a server: the WebSocket at `/wakelog`, the browser client at `/wakelog.js`.
     pub fn axum_router<T: Clone + Send + Sync + 'static>(&self) -> Router<T> {
         let hub = self.clone();
-        let upgrade = move |upgrade: WebSocketUpgrade| std::future::ready(hub.upgrade(upgrade));
+        let upgrade = move |request: Request| async move { hub.upgrade(request).await };
         let client = |headers: HeaderMap| std::future::ready(browser_client(&headers));
         Router::new()
             .route("/wakelog", get(upgrade))
@@ -37,32 +39,59 @@ impl<S: EventSource> Hub<S> {
 
     /// Answers a request for an upgrade and serves the connection, for routes of one's own.
     ///
-    /// Without the subprotocol `wakelog.v1.json` among those that the client offers, the answer is
-    /// 400; while the hub is being drained, 503.
-    #[must_use]
-    pub fn upgrade(&self, upgrade: WebSocketUpgrade) -> Response {
-        if self.is_draining() {
-            return (StatusCode::SERVICE_UNAVAILABLE, "the server is stopping").into_response();
-        }
-        let upgrade = upgrade.protocols([SUBPROTOCOL]);
-        if upgrade.selected_protocol().is_none() {
-            let text = "offer the WebSocket subprotocol wakelog.v1.json";
+    /// What is refused is answered as [`accept`](Hub::accept) says, and 400 if it is no request for
+    /// a WebSocket. The hook sees the address of the client if the server was made with
+    /// [`into_make_service_with_connect_info`](Router::into_make_service_with_connect_info).
+    pub async fn upgrade(&self, mut request: Request) -> Response {
+        let ticket = match self.accept(describe(&request)).await {
+            Ok(ticket) => ticket,
+            Err(refusal) => return refuse(&refusal),
+        };
+        let Ok(mut response) = create_response_with_body(&request, Body::empty) else {
+            let text = "this is the endpoint of a WebSocket";
             return (StatusCode::BAD_REQUEST, text).into_response();
-        }
-        let longest = self.limits().message_bytes;
-        let hub = self.clone();
-        // Between the limit and its double, the message is read and refused in good order; beyond
-        // that, unread.
-        upgrade
-            .max_message_size(longest.saturating_mul(2))
-            .max_frame_size(longest.saturating_mul(2))
-            .read_buffer_size(BUFFER)
-            .write_buffer_size(BUFFER)
-            // The driver gives one message at a time and waits until it is out, so the bound is the
-            // longest message; a smaller one would make a large event impossible to deliver.
-            .max_write_buffer_size(usize::MAX)
-            .on_upgrade(move |socket| async move { hub.serve(AxumSocket(socket)).await })
+        };
+        let selected = HeaderValue::from_static(SUBPROTOCOL);
+        response
+            .headers_mut()
+            .insert(SEC_WEBSOCKET_PROTOCOL, selected);
+        let (hub, upgraded) = (self.clone(), hyper::upgrade::on(&mut request));
+        tokio::spawn(async move {
+            match upgraded.await {
+                Ok(io) => {
+                    let longest = hub.limits().message_bytes;
+                    let socket = Socket::server(TokioIo::new(io), longest).await;
+                    hub.serve(socket, ticket).await;
+                }
+                Err(error) => tracing::debug!(%error, "an upgrade has come to nothing"),
+            }
+        });
+        response
     }
+}
+
+fn describe(request: &Request) -> Upgrade {
+    let mut upgrade = Upgrade::new();
+    for (name, value) in request.headers() {
+        upgrade = upgrade.header(name, String::from_utf8_lossy(value.as_bytes()));
+    }
+    if let Some(query) = request.uri().query() {
+        upgrade = upgrade.query(query);
+    }
+    if let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>() {
+        upgrade = upgrade.peer(*peer);
+    }
+    upgrade
+}
+
+fn refuse(refusal: &Refusal) -> Response {
+    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::FORBIDDEN);
+    let mut response = (status, refusal.text.clone()).into_response();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        let seconds = HeaderValue::from_static(COME_BACK);
+        response.headers_mut().insert(RETRY_AFTER, seconds);
+    }
+    response
 }
 
 /// Answers a request for the browser client: the file with its `ETag`, or 304 if the browser has
@@ -111,75 +140,4 @@ fn entity_tag() -> String {
         hash
     };
     format!("\"{HASH:016x}\"")
-}
-
-/// axum's socket as a socket of frames.
-struct AxumSocket(WebSocket);
-
-impl Stream for AxumSocket {
-    type Item = Result<Frame, FrameError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Pin::new(&mut self.0).poll_next(cx).map(|message| {
-            message.map(|message| match message {
-                Ok(Message::Text(text)) => Ok(Frame::Text(text.as_str().to_owned())),
-                Ok(Message::Binary(_)) => Ok(Frame::Binary),
-                Ok(Message::Ping(_) | Message::Pong(_)) => Ok(Frame::Alive),
-                Ok(Message::Close(_)) => Ok(Frame::Closed),
-                Err(error) => Err(frame_error(error)),
-            })
-        })
-    }
-}
-
-impl Sink<Frame> for AxumSocket {
-    type Error = FrameError;
-
-    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), FrameError>> {
-        Pin::new(&mut self.0).poll_ready(cx).map_err(frame_error)
-    }
-
-    fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), FrameError> {
-        let message = match frame {
-            Frame::Text(text) => Message::Text(text.into()),
-            Frame::Close { code, reason } => Message::Close(Some(CloseFrame {
-                code,
-                reason: reason.into(),
-            })),
-            // The driver sends nothing else.
-            Frame::Binary | Frame::Alive | Frame::Closed => return Ok(()),
-        };
-        Pin::new(&mut self.0)
-            .start_send(message)
-            .map_err(frame_error)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), FrameError>> {
-        Pin::new(&mut self.0).poll_flush(cx).map_err(frame_error)
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), FrameError>> {
-        Pin::new(&mut self.0).poll_close(cx).map_err(frame_error)
-    }
-}
-
-/// axum hides the library below it, so what went wrong is told by where the chain of causes ends
-/// and by its words.
-fn frame_error(error: axum::Error) -> FrameError {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(error) = cause {
-        if error.is::<std::io::Error>() {
-            return FrameError::Cut(error.to_string());
-        }
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    if text.contains("too long") {
-        FrameError::TooLong
-    } else if text.contains("Connection closed") || text.contains("without closing handshake") {
-        FrameError::Cut(text)
-    } else {
-        FrameError::Broken(text)
-    }
 }

@@ -13,7 +13,8 @@ use super::authorize::Principal;
 use super::driver::now;
 use super::hub::Shared;
 use super::readers::Readers;
-use super::registry::{Connection, Who};
+use super::registry::{Connection, Place, Who};
+use super::upgrade::{Ticket, Upgrade};
 use super::work::{self, Done, Work};
 use crate::protocol::{ErrorCode, Publish};
 use crate::session::{
@@ -29,6 +30,9 @@ pub(super) struct Desk<S: EventSource> {
     readers: Readers<S::Reader>,
     library: Option<String>,
     principal: Arc<Principal>,
+    /// Until `hello` has been answered.
+    upgrade: Option<Upgrade>,
+    _place: Place,
     /// None while a store is under way, or without a consumer.
     cursor: Option<S::Cursor>,
     /// Appends go one after the other, so that they keep the client's order.
@@ -40,7 +44,8 @@ pub(super) struct Desk<S: EventSource> {
 }
 
 impl<S: EventSource> Desk<S> {
-    pub(super) fn new(shared: Arc<Shared<S>>, now: Instant) -> Self {
+    pub(super) fn new(shared: Arc<Shared<S>>, ticket: Ticket, now: Instant) -> Self {
+        let Ticket { upgrade, place } = ticket;
         Self {
             session: Session::new(shared.config, now),
             connection: shared.registry.add(),
@@ -48,6 +53,8 @@ impl<S: EventSource> Desk<S> {
             readers: Readers::new(),
             library: None,
             principal: Arc::default(),
+            upgrade: Some(upgrade),
+            _place: place,
             cursor: None,
             appends: VecDeque::new(),
             appending: false,
@@ -134,7 +141,8 @@ impl<S: EventSource> Desk<S> {
         match request {
             Request::Admit(hello) => {
                 self.library.clone_from(&hello.client);
-                self.work.push(work::admit(shared, hello));
+                let upgrade = self.upgrade.take().unwrap_or_default();
+                self.work.push(work::admit(shared, hello, upgrade));
             }
             Request::LoadCursor { consumer } => {
                 let connection = Arc::clone(&self.connection);

@@ -14,6 +14,7 @@ use tokio::time::Sleep;
 use super::desk::Desk;
 use super::frame::{Frame, FrameError};
 use super::hub::Shared;
+use super::upgrade::Ticket;
 use crate::protocol::CloseCode;
 use crate::session::Transmit;
 use crate::source::EventSource;
@@ -26,12 +27,12 @@ const LINGER: Duration = Duration::from_secs(1);
 const ROUNDS: u32 = 32;
 
 /// Serves one connection until it ends.
-pub(super) async fn drive<S, F>(shared: Arc<Shared<S>>, socket: F)
+pub(super) async fn drive<S, F>(shared: Arc<Shared<S>>, socket: F, ticket: Ticket)
 where
     S: EventSource,
     F: Stream<Item = Result<Frame, FrameError>> + Sink<Frame, Error = FrameError> + Unpin,
 {
-    let mut driver = Driver::new(shared, socket);
+    let mut driver = Driver::new(shared, socket, ticket);
     poll_fn(|cx| driver.poll(cx)).await;
 }
 
@@ -62,7 +63,7 @@ where
     S: EventSource,
     F: Stream<Item = Result<Frame, FrameError>> + Sink<Frame, Error = FrameError> + Unpin,
 {
-    fn new(shared: Arc<Shared<S>>, socket: F) -> Self {
+    fn new(shared: Arc<Shared<S>>, socket: F, ticket: Ticket) -> Self {
         let now = now();
         Self {
             socket,
@@ -70,7 +71,7 @@ where
             input_over: false,
             timer: Box::pin(tokio::time::sleep_until(now.into())),
             alarm: None,
-            desk: Desk::new(shared, now),
+            desk: Desk::new(shared, ticket, now),
         }
     }
 

@@ -9,11 +9,13 @@ use futures_core::Stream;
 use futures_sink::Sink;
 use wakelog::{Log, Position};
 
-use super::authorize::Authorize;
+use super::authorize::{Authorize, Denied, HookFuture};
 use super::driver;
 use super::frame::{Frame, FrameError};
+use super::origin::{Origin, Origins};
 use super::registry::{Client, Registry};
-use crate::protocol::{Limits, Reconnect};
+use super::upgrade::Ticket;
+use crate::protocol::{ErrorCode, Limits, Reconnect};
 use crate::session::{Failure, SessionConfig};
 use crate::source::{EventSource, LogSource, Outgoing, SourceError};
 
@@ -27,8 +29,24 @@ pub(super) struct Shared<S> {
     pub(super) source: S,
     pub(super) config: SessionConfig,
     pub(super) authorize: Option<Arc<dyn Authorize>>,
-    pub(super) registry: Registry,
+    pub(super) origins: Origins,
+    pub(super) registry: Arc<Registry>,
     pub(super) stall: Duration,
+    hook_limit: Duration,
+}
+
+impl<S> Shared<S> {
+    /// The answer of a hook, which has only so much time.
+    pub(super) async fn ask<T>(&self, hook: HookFuture<'_, T>) -> Result<T, Failure> {
+        match tokio::time::timeout(self.hook_limit, hook).await {
+            Ok(answer) => answer.map_err(|Denied(text)| Failure::new(ErrorCode::Forbidden, text)),
+            Err(_) => {
+                tracing::warn!("the hook that authorises takes too long");
+                let text = "the server cannot decide at the moment";
+                Err(Failure::new(ErrorCode::Unavailable, text))
+            }
+        }
+    }
 }
 
 /// Where an event came to stand.
@@ -124,14 +142,14 @@ impl<S: EventSource> Hub<S> {
 
     /// Serves one connection until it ends. To be called within a tokio runtime with its timers on.
     ///
-    /// The socket must have been upgraded with the subprotocol
-    /// [`SUBPROTOCOL`](crate::protocol::SUBPROTOCOL). Its limits of message size must not be below
-    /// those of the hub.
-    pub async fn serve<F>(&self, socket: F)
+    /// The ticket is [`accept`](Hub::accept)'s, and the socket must have been upgraded with the
+    /// subprotocol [`SUBPROTOCOL`](crate::protocol::SUBPROTOCOL). Its limits of message size must
+    /// not be below those of the hub, and it must bound of how many frames a message may be made.
+    pub async fn serve<F>(&self, socket: F, ticket: Ticket)
     where
         F: Stream<Item = Result<Frame, FrameError>> + Sink<Frame, Error = FrameError> + Unpin,
     {
-        driver::drive(Arc::clone(&self.shared), socket).await;
+        driver::drive(Arc::clone(&self.shared), socket, ticket).await;
     }
 }
 
@@ -156,7 +174,10 @@ pub struct HubBuilder<S: EventSource = LogSource> {
     source: S,
     config: SessionConfig,
     authorize: Option<Arc<dyn Authorize>>,
+    origins: Origins,
+    connections: usize,
     stall: Duration,
+    hook_limit: Duration,
 }
 
 impl<S: EventSource> HubBuilder<S> {
@@ -168,7 +189,10 @@ impl<S: EventSource> HubBuilder<S> {
             source,
             config,
             authorize: None,
+            origins: Origins::default(),
+            connections: 16_384,
             stall: Duration::from_secs(30),
+            hook_limit: Duration::from_secs(5),
         }
     }
 
@@ -209,24 +233,56 @@ impl<S: EventSource> HubBuilder<S> {
         self
     }
 
+    /// How long the hook may take for an answer: 5 seconds by default.
+    #[must_use]
+    pub fn hook_limit(mut self, longest: Duration) -> Self {
+        self.hook_limit = longest;
+        self
+    }
+
+    /// Lets pages of these origins connect, beside those of the server's own.
+    ///
+    /// A browser lets any page ask any server, with the user's cookies, and says which page it is:
+    /// so each other origin is refused with the status 403. The server's own is the one whose host
+    /// and port are those of the header `Host`, if it is secure, an address or `localhost`: an
+    /// insecure name has to be given here, for somebody else's can be made to point here. Behind a
+    /// proxy that changes `Host`, give every origin. Programs send none and are let in.
+    #[must_use]
+    pub fn allow_origins(mut self, origins: impl IntoIterator<Item = Origin>) -> Self {
+        self.origins.allowed.extend(origins);
+        self
+    }
+
+    /// Lets pages of all origins connect. **Only for hubs on which nobody is told from anybody
+    /// else by what a browser sends by itself**, such as a cookie, a certificate or an address.
+    #[must_use]
+    pub fn allow_any_origin(mut self) -> Self {
+        self.origins.any = true;
+        self
+    }
+
+    /// How many connections there may be at a time, from the upgrade on: 16,384 by default. One
+    /// more is answered with the status 503.
+    #[must_use]
+    pub fn connections(mut self, most: usize) -> Self {
+        self.connections = most;
+        self
+    }
+
     /// The hub.
     #[must_use]
     pub fn build(self) -> Hub<S> {
-        let Self {
-            source,
-            mut config,
-            authorize,
-            stall,
-        } = self;
-        config.limits.dedup_ids = source.dedup_ids().into();
-        let registry = Registry::default();
+        let mut config = self.config;
+        config.limits.dedup_ids = self.source.dedup_ids().into();
         Hub {
             shared: Arc::new(Shared {
-                source,
+                source: self.source,
                 config,
-                authorize,
-                registry,
-                stall,
+                authorize: self.authorize,
+                origins: self.origins,
+                registry: Arc::new(Registry::new(self.connections)),
+                stall: self.stall,
+                hook_limit: self.hook_limit,
             }),
         }
     }

@@ -10,8 +10,12 @@ mod desk;
 mod driver;
 mod frame;
 mod hub;
+mod origin;
 mod readers;
 mod registry;
+#[cfg(feature = "axum")]
+mod socket;
+mod upgrade;
 mod work;
 
 pub use authorize::{Authorize, Denied, HookFuture, Principal};
@@ -19,4 +23,6 @@ pub use authorize::{Authorize, Denied, HookFuture, Principal};
 pub use axum::{CLIENT, browser_client};
 pub use frame::{Frame, FrameError};
 pub use hub::{EmitError, Hub, HubBuilder, Published};
+pub use origin::{Origin, OriginError};
 pub use registry::Client;
+pub use upgrade::{Refusal, Ticket, Upgrade};

@@ -1,7 +1,7 @@
 //! The connections of a hub: who is here, and how to reach them.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::task::AtomicWaker;
@@ -124,8 +124,10 @@ impl Connection {
 }
 
 /// All connections of a hub.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Registry {
+    /// How many places are free.
+    free: AtomicUsize,
     connections: Mutex<HashMap<u64, Arc<Connection>>>,
     consumers: Mutex<HashMap<String, Claim>>,
     next: AtomicU64,
@@ -142,7 +144,38 @@ struct Claim {
     gate: Arc<tokio::sync::Mutex<()>>,
 }
 
+/// The place of one connection, from its upgrade to its end.
+#[derive(Debug)]
+pub(super) struct Place(Arc<Registry>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.free.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 impl Registry {
+    /// A registry with so many places.
+    pub(super) fn new(connections: usize) -> Self {
+        Self {
+            free: AtomicUsize::new(connections),
+            connections: Mutex::default(),
+            consumers: Mutex::default(),
+            next: AtomicU64::new(0),
+            draining: Mutex::new(None),
+            gone: Notify::new(),
+        }
+    }
+
+    /// A place, if one is free. A count alone: nothing else is ordered by it.
+    pub(super) fn enter(self: &Arc<Self>) -> Option<Place> {
+        let less = |free: usize| free.checked_sub(1);
+        let entered = self
+            .free
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        entered.ok().map(|_| Place(Arc::clone(self)))
+    }
+
     pub(super) fn add(&self) -> Arc<Connection> {
         let connection = Arc::new(Connection {
             id: self.next.fetch_add(1, Ordering::Relaxed),

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use wakelog::Position;
 
-use super::authorize::{Denied, Principal, believe};
+use super::authorize::{Principal, believe};
 use super::hub::Shared;
 use super::registry::Connection;
+use super::upgrade::Upgrade;
 use crate::protocol::{EVERYONE, ErrorCode, Hello, Publish, check_consumer};
 use crate::session::{AppendKey, Failure, OpenFailure, Place, ReadAnswer, SubKey};
 use crate::source::{EventSource, Outgoing, ReaderSpec, SourceCursor, SourceReader};
@@ -29,15 +30,20 @@ pub(super) enum Done<S: EventSource> {
     Stored(S::Cursor, Result<Position, Failure>),
 }
 
-pub(super) fn admit<S: EventSource>(shared: Arc<Shared<S>>, hello: Hello) -> Work<S> {
+pub(super) fn admit<S: EventSource>(
+    shared: Arc<Shared<S>>,
+    hello: Hello,
+    upgrade: Upgrade,
+) -> Work<S> {
     Box::pin(async move {
         let Some(hook) = &shared.authorize else {
             return Done::Admitted(Ok(believe(hello)));
         };
-        let answer = hook
-            .hello(&hello)
-            .await
-            .map_err(|Denied(text)| Failure::new(ErrorCode::Unauthorized, text));
+        let answer = shared.ask(hook.hello(&hello, &upgrade)).await;
+        let answer = answer.map_err(|failure| match failure.code {
+            ErrorCode::Forbidden => Failure::new(ErrorCode::Unauthorized, failure.message),
+            _ => failure,
+        });
         // The hook's word is taken for who the client is, but not for what a name looks like.
         let checked = answer.and_then(|principal| match &principal.consumer {
             Some(name) => match check_consumer(name) {
@@ -76,8 +82,7 @@ pub(super) fn open_reader<S: EventSource>(
     Box::pin(async move {
         if let Some(hook) = &shared.authorize {
             for filter in &filters {
-                if let Err(Denied(text)) = hook.subscribe(&principal, filter).await {
-                    let failure = Failure::new(ErrorCode::Forbidden, text);
+                if let Err(failure) = shared.ask(hook.subscribe(&principal, filter)).await {
                     return Done::Opened(key, Err(OpenFailure::Failed(failure)));
                 }
             }
@@ -119,8 +124,8 @@ pub(super) fn append<S: EventSource>(
     Box::pin(async move {
         if let Some(hook) = &shared.authorize {
             for topic in &event.topics {
-                if let Err(Denied(text)) = hook.publish(&principal, topic).await {
-                    return Done::Appended(key, Err(Failure::new(ErrorCode::Forbidden, text)));
+                if let Err(failure) = shared.ask(hook.publish(&principal, topic)).await {
+                    return Done::Appended(key, Err(failure));
                 }
             }
         }

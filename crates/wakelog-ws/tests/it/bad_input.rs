@@ -120,12 +120,15 @@ async fn broken_frames_close_with_1002() {
     let mut control_too_long = [0; 208];
     control_too_long[..4].copy_from_slice(&[0x89, 0xfe, 0, 200]);
     let continuation_of_nothing = [0x80, 0x80, 0, 0, 0, 0];
+    // Marked as compressed, which was not negotiated.
+    let compressed = [0xc1, 0x80, 0, 0, 0, 0];
     for frame in [
         &unmasked[..],
         &reserved_opcode,
         &not_utf8,
         &control_too_long,
         &continuation_of_nothing,
+        &compressed,
     ] {
         let mut client = server.connect().await;
         within(client.socket.get_mut().write_all(frame))

@@ -11,8 +11,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::HeaderMap;
+use tokio_tungstenite::tungstenite::{self, Message};
 use wakelog::{Log, Options, SyncPolicy};
 use wakelog_ws::{EventSource, Hub, LogSource};
 
@@ -100,20 +101,28 @@ impl Client {
 
     /// Upgrades a connection; the error is the HTTP status of the refusal, 0 for none.
     pub(crate) async fn upgrade(stream: TcpStream, subprotocol: Option<&str>) -> Result<Self, u16> {
-        use tokio_tungstenite::tungstenite::Error;
-        let mut request = "ws://127.0.0.1/wakelog".into_client_request().unwrap();
-        if let Some(subprotocol) = subprotocol {
-            request
-                .headers_mut()
-                .insert("sec-websocket-protocol", subprotocol.parse().unwrap());
+        let headers = subprotocol.map(|value| ("sec-websocket-protocol", value));
+        let headers: Vec<_> = headers.into_iter().collect();
+        let (client, answer) = Self::request(stream, "/wakelog", &headers).await?;
+        let selected = answer.get("sec-websocket-protocol");
+        assert_eq!(selected.map(|s| s.to_str().unwrap()), subprotocol);
+        Ok(client)
+    }
+
+    /// Upgrades with these headers and no others of ours; the answer's come with it.
+    pub(crate) async fn request(
+        stream: TcpStream,
+        path: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<(Self, HeaderMap), u16> {
+        let url = format!("ws://127.0.0.1{path}");
+        let mut request = url.into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().append(*name, value.parse().unwrap());
         }
         match within(tokio_tungstenite::client_async(request, stream)).await {
-            Ok((socket, response)) => {
-                let selected = response.headers().get("sec-websocket-protocol");
-                assert_eq!(selected.map(|s| s.to_str().unwrap()), subprotocol);
-                Ok(Self { socket })
-            }
-            Err(Error::Http(response)) => Err(response.status().as_u16()),
+            Ok((socket, response)) => Ok((Self { socket }, response.headers().clone())),
+            Err(tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
             Err(_) => Err(0),
         }
     }

@@ -10,6 +10,8 @@ mod bad_input;
 mod client_file;
 mod delivery;
 mod faults;
+mod floods;
 mod kit;
 mod lifecycle;
 mod rights;
+mod upgrades;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tempfile::tempdir;
-use wakelog_ws::{Authorize, Denied, Hello, HookFuture, Hub, Principal};
+use wakelog_ws::{Authorize, Denied, Hello, HookFuture, Hub, Principal, Upgrade};
 
 use crate::kit::{Server, log_at, offsets};
 
@@ -19,7 +19,7 @@ impl Names {
 }
 
 impl Authorize for Names {
-    fn hello<'a>(&'a self, hello: &'a Hello) -> HookFuture<'a, Principal> {
+    fn hello<'a>(&'a self, hello: &'a Hello, _: &'a Upgrade) -> HookFuture<'a, Principal> {
         Box::pin(async move {
             tokio::task::yield_now().await;
             let name = hello

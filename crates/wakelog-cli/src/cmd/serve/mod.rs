@@ -1,12 +1,11 @@
 //! `wakelog serve`: the log over WebSocket, with a page to play with.
 
-mod origin;
+mod accept;
 mod routes;
 mod token;
 
-use crate::failure::{Failure, Outcome, chain};
+use crate::failure::{Failure, Outcome};
 use crate::output::Output;
-use origin::Origins;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use wakelog::Log;
-use wakelog_ws::Hub;
+use wakelog_ws::{Hub, Origin};
 
 /// When clients come back after a drain, spread at random.
 const COME_BACK: std::ops::RangeInclusive<Duration> =
@@ -30,8 +29,8 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 /// answered what they have published, and asked to come back later.
 ///
 /// A page of another origin may connect only if --allow-origin names it. The server's own origin is
-/// allowed as long as it is an IP address or localhost: a name could be anybody's, so name it.
-/// Programs that send no origin are let in, and need the token if there is one.
+/// allowed if it is https, an IP address or localhost: an insecure name could be anybody's, so name
+/// it. Programs that send no origin are let in, and need the token if there is one.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: wakelog serve events --listen 127.0.0.1:4510 \
                         --allow-origin https://app.example --token-file token")]
@@ -45,7 +44,7 @@ pub(crate) struct Args {
 
     /// An origin whose pages may connect, such as https://app.example; may be given several times.
     #[arg(long, value_name = "ORIGIN")]
-    allow_origin: Vec<origin::Origin>,
+    allow_origin: Vec<Origin>,
 
     /// A file with the token that each client must give in its `hello`; never in a URL.
     #[arg(long, value_name = "FILE")]
@@ -67,6 +66,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> Result<Outcome, Failure> {
     }
     let mut builder = Hub::builder(log.clone())
         .map_err(|error| Failure::system("cannot serve the log", &error))?;
+    builder = builder.allow_origins(args.allow_origin.iter().cloned());
     if let Some(token) = token {
         builder = builder.authorize(token);
     }
@@ -92,31 +92,23 @@ async fn serve(args: &Args, log: Log, hub: Hub, output: &mut Output) -> Result<(
     let mut signals = Signals::new()?;
     let listener = TcpListener::bind(listen).await.map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
-    let origins = Origins::new(args.allow_origin.clone());
-    let routes = routes::all(log, hub.clone(), origins, !args.no_page);
+    let routes = routes::all(log, hub.clone(), !args.no_page);
     output.line(&format!("listening on {address}"))?;
     output.flush()?;
 
-    let (stop, mut stopped) = watch::channel(false);
-    let shutdown = async move {
-        // The sender is kept until the server has ended.
-        let _ = stopped.wait_for(|stop| *stop).await;
-    };
-    let server = axum::serve(listener, routes).with_graceful_shutdown(shutdown);
-    let server = tokio::spawn(async move { server.await });
+    let (stop, stopped) = watch::channel(false);
+    let limits = accept::Limits::default();
+    let server = tokio::spawn(accept::serve(listener, routes, limits, stopped));
     signals.next().await;
     output.note("draining; a second Ctrl-C ends it at once");
     let drain = async {
         hub.drain(COME_BACK).await;
         let _ = stop.send(true);
-        server.await
+        let _ = server.await;
     };
     tokio::select! {
-        ended = tokio::time::timeout(DRAIN_LIMIT, drain) => match ended {
-            Ok(Ok(Err(error))) => Err(Failure::System(chain(&error))),
-            // What is left after the limit is cut: clients come back by themselves.
-            Ok(Ok(Ok(())) | Err(_)) | Err(_) => Ok(()),
-        },
+        // What is left after the limit is cut: clients come back by themselves.
+        _ = tokio::time::timeout(DRAIN_LIMIT, drain) => Ok(()),
         () = signals.next() => Ok(()),
     }
 }

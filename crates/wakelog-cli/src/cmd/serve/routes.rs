@@ -1,9 +1,7 @@
 //! What the server answers.
 
-use super::origin::Origins;
 use axum::Router;
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::Request;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
@@ -26,23 +24,12 @@ const PAGE: [(&str, &str, &str); 4] = [
 const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
-pub(super) fn all(log: Log, hub: Hub, origins: Origins, page: bool) -> Router {
+pub(super) fn all(log: Log, hub: Hub, page: bool) -> Router {
     let health = {
         let hub = hub.clone();
         move || ready(health(&log, &hub))
     };
-    // The origin is looked at before the rest of the request, so that a foreign page learns
-    // nothing.
-    let events = move |headers: HeaderMap, upgrade: Result<WebSocketUpgrade, _>| {
-        ready(match (origins.permit(&headers), upgrade) {
-            (false, _) => {
-                let text = "this origin may not connect; see --allow-origin";
-                (StatusCode::FORBIDDEN, text).into_response()
-            }
-            (true, Ok(upgrade)) => hub.upgrade(upgrade),
-            (true, Err(rejection)) => WebSocketUpgradeRejection::into_response(rejection),
-        })
-    };
+    let events = move |request: Request| async move { hub.upgrade(request).await };
     let client = |headers: HeaderMap| ready(browser_client(&headers));
     let mut routes = Router::new()
         .route("/events", get(events))

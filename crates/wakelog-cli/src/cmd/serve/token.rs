@@ -6,7 +6,7 @@ use std::fs;
 use std::future::ready;
 use std::path::Path;
 use subtle::ConstantTimeEq as _;
-use wakelog_ws::{Authorize, Denied, Hello, HookFuture, Principal};
+use wakelog_ws::{Authorize, Denied, Hello, HookFuture, Principal, Upgrade};
 
 /// The token that clients must give.
 pub(super) struct Token(Vec<u8>);
@@ -33,7 +33,7 @@ impl Token {
 }
 
 impl Authorize for Token {
-    fn hello<'a>(&'a self, hello: &'a Hello) -> HookFuture<'a, Principal> {
+    fn hello<'a>(&'a self, hello: &'a Hello, _: &'a Upgrade) -> HookFuture<'a, Principal> {
         let principal = || Principal {
             consumer: hello.consumer.clone(),
             from: hello.consumer.clone(),

@@ -1,0 +1,210 @@
+//! Which pages may connect. A browser sends the origin of the page with the upgrade, and lets any
+//! page ask any server: it is the server that must refuse.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use super::upgrade::Upgrade;
+
+/// Scheme, host and port as a browser writes them: `https://app.example`, `http://localhost:8080`.
+///
+/// ```
+/// use wakelog_ws::Origin;
+///
+/// let origin: Origin = "https://app.example".parse().unwrap();
+/// assert!("https://*.example".parse::<Origin>().is_err());
+/// # drop(origin);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin(String);
+
+/// A text is no origin; it says why, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct OriginError(&'static str);
+
+impl FromStr for Origin {
+    type Err = OriginError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let authority =
+            authority(text).ok_or(OriginError("an origin begins with https:// or http://"))?;
+        if authority.is_empty() || authority.contains(['/', '?', '#', '@', '*', ' ']) {
+            return Err(OriginError(
+                "an origin is a scheme, a host and perhaps a port, exactly: no path, no *",
+            ));
+        }
+        if text.chars().any(char::is_uppercase) {
+            return Err(OriginError("browsers write origins in lower case"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// The origins that are let in.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Origins {
+    pub(super) allowed: Vec<Origin>,
+    pub(super) any: bool,
+}
+
+impl Origins {
+    /// Whether a request may connect.
+    pub(super) fn permit(&self, upgrade: &Upgrade) -> bool {
+        if self.any {
+            return true;
+        }
+        let mut origins = upgrade.headers("origin");
+        let Some(origin) = origins.next() else {
+            // No browser.
+            return true;
+        };
+        let listed = || self.allowed.iter().any(|allowed| allowed.0 == origin);
+        origins.next().is_none() && (listed() || is_own(origin, upgrade))
+    }
+}
+
+/// The page came from this very server. The header `Host` alone does not prove that: a name that
+/// somebody else owns can be made to point here while a page of that name is open, and then both
+/// headers agree. So only what such a page cannot have counts: an address, `localhost`, or a
+/// secure scheme, for which this server would need a certificate of the other's name.
+fn is_own(origin: &str, upgrade: &Upgrade) -> bool {
+    let mut hosts = upgrade.headers("host");
+    let (Some(authority), Some(host), None) = (authority(origin), hosts.next(), hosts.next())
+    else {
+        return false;
+    };
+    let name = name_of(host);
+    authority == host && (origin.starts_with("https://") || name == "localhost" || is_address(name))
+}
+
+fn authority(origin: &str) -> Option<&str> {
+    origin
+        .strip_prefix("https://")
+        .or_else(|| origin.strip_prefix("http://"))
+}
+
+/// Without the port.
+fn name_of(host: &str) -> &str {
+    let port = |(_, port): &(&str, &str)| port.bytes().all(|byte| byte.is_ascii_digit());
+    match host.rsplit_once(':').filter(port) {
+        Some((name, _)) => name,
+        None => host,
+    }
+}
+
+fn is_address(name: &str) -> bool {
+    let inner = name
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'));
+    inner.unwrap_or(name).parse::<IpAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIST: [&str; 2] = ["https://app.example", "http://localhost:3000"];
+
+    fn permit(allowed: &[&str], origins: &[&str], host: &str) -> bool {
+        let mut upgrade = Upgrade::new().header("Host", host);
+        for origin in origins {
+            upgrade = upgrade.header("Origin", *origin);
+        }
+        let allowed = allowed.iter().map(|text| text.parse().unwrap());
+        let origins = Origins {
+            allowed: allowed.collect(),
+            any: false,
+        };
+        origins.permit(&upgrade)
+    }
+
+    #[test]
+    fn only_listed_origins_and_the_own_one() {
+        for origin in LIST {
+            assert!(permit(&LIST, &[origin], "127.0.0.1:4510"));
+        }
+        assert!(permit(&LIST, &[], "127.0.0.1:4510"), "a program");
+        let foreign = [
+            "null",
+            "",
+            " ",
+            "*",
+            "file://",
+            "app.example",
+            "//app.example",
+            "http://app.example",
+            "ws://app.example",
+            "wss://app.example",
+            "https://app.example:444",
+            "https://app.example:443",
+            "https://app.example:",
+            "https://app.example/",
+            "https://app.example ",
+            " https://app.example",
+            "https://app.example.",
+            "https://APP.example",
+            "HTTPS://app.example",
+            "https://app.example.evil.example",
+            "https://evil.example",
+            "https://evilapp.example",
+            "https://app.example@evil.example",
+            "https://evil.example/https://app.example",
+            "https://evil.example#https://app.example",
+            "https://x.app.example",
+            "https://app.exampl",
+            "https://app.example\u{fffd}",
+            "http://localhost:3001",
+            "http://localhost",
+            "http://127.0.0.1:3000",
+            "https://127.0.0.1:4511",
+            "chrome-extension://app.example",
+        ];
+        for origin in foreign {
+            assert!(!permit(&LIST, &[origin], "127.0.0.1:4510"), "{origin}");
+        }
+    }
+
+    #[test]
+    fn the_own_origin_is_an_address_localhost_or_secure() {
+        for host in [
+            "127.0.0.1:4510",
+            "localhost:4510",
+            "[::1]:4510",
+            "192.0.2.7",
+        ] {
+            assert!(permit(&[], &[&format!("http://{host}")], host), "{host}");
+        }
+        assert!(permit(&[], &["https://app.example"], "app.example"));
+        // A name that was made to point here.
+        let name = "evil.example:4510";
+        assert!(!permit(&[], &[&format!("http://{name}")], name));
+        assert!(!permit(&[], &["http://localhost:4511"], "localhost:4510"));
+        assert!(!permit(&[], &["https://app.example"], "app.example:444"));
+    }
+
+    #[test]
+    fn origins_are_exact() {
+        for wrong in [
+            "*",
+            "app.example",
+            "https://",
+            "https://a/",
+            "https://*.a",
+            "https://A.b",
+        ] {
+            assert!(wrong.parse::<Origin>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn two_origins_are_none_and_two_hosts_are_nobody() {
+        let two = ["https://app.example", "https://evil.example"];
+        assert!(!permit(&LIST, &two, "127.0.0.1:4510"));
+        let upgrade = Upgrade::new().header("origin", "http://[::1]:1");
+        let upgrade = upgrade
+            .header("host", "[::1]:1")
+            .header("host", "app.example");
+        assert!(!Origins::default().permit(&upgrade));
+    }
+}
