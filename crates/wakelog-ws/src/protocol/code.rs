@@ -16,6 +16,8 @@ pub enum ErrorCode {
     BadConsumer,
     /// The application refused `hello`.
     Unauthorized,
+    /// The credentials that `hello` was accepted for have ended.
+    Expired,
     /// The application refused a filter or a topic.
     Forbidden,
     /// A filter breaks the rules or names a reserved topic.
@@ -32,6 +34,10 @@ pub enum ErrorCode {
     NoSuchSub,
     /// The connection has as many subscriptions as it may.
     TooManySubs,
+    /// The identity has as many connections as it may.
+    TooManyConnections,
+    /// There are as many cursors as there may be.
+    TooManyCursors,
     /// The event is larger than this log takes.
     TooLarge,
     /// The acknowledged position is not one of this log's present course.
@@ -44,13 +50,14 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code, in the order of the table in PROTOCOL.md.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::BadMessage,
         Self::UnknownType,
         Self::NotJson,
         Self::HelloExpected,
         Self::BadConsumer,
         Self::Unauthorized,
+        Self::Expired,
         Self::Forbidden,
         Self::BadFilter,
         Self::BadTopic,
@@ -59,6 +66,8 @@ impl ErrorCode {
         Self::SubInUse,
         Self::NoSuchSub,
         Self::TooManySubs,
+        Self::TooManyConnections,
+        Self::TooManyCursors,
         Self::TooLarge,
         Self::AckRefused,
         Self::Unavailable,
@@ -75,6 +84,7 @@ impl ErrorCode {
             Self::HelloExpected => "hello_expected",
             Self::BadConsumer => "bad_consumer",
             Self::Unauthorized => "unauthorized",
+            Self::Expired => "expired",
             Self::Forbidden => "forbidden",
             Self::BadFilter => "bad_filter",
             Self::BadTopic => "bad_topic",
@@ -83,6 +93,8 @@ impl ErrorCode {
             Self::SubInUse => "sub_in_use",
             Self::NoSuchSub => "no_such_sub",
             Self::TooManySubs => "too_many_subs",
+            Self::TooManyConnections => "too_many_connections",
+            Self::TooManyCursors => "too_many_cursors",
             Self::TooLarge => "too_large",
             Self::AckRefused => "ack_refused",
             Self::Unavailable => "unavailable",
@@ -93,7 +105,10 @@ impl ErrorCode {
     /// Whether the same message may succeed later.
     #[must_use]
     pub const fn retry(self) -> bool {
-        matches!(self, Self::Unavailable | Self::Internal)
+        matches!(
+            self,
+            Self::TooManyConnections | Self::Unavailable | Self::Internal
+        )
     }
 
     /// The close code that follows, for errors that end the connection.
@@ -101,7 +116,9 @@ impl ErrorCode {
     pub const fn closes(self) -> Option<CloseCode> {
         match self {
             Self::NotJson | Self::HelloExpected | Self::BadConsumer => Some(CloseCode::Broken),
-            Self::Unauthorized => Some(CloseCode::Unauthorized),
+            Self::Unauthorized | Self::Expired => Some(CloseCode::Unauthorized),
+            Self::TooManyConnections => Some(CloseCode::Overloaded),
+            Self::TooManyCursors => Some(CloseCode::Policy),
             _ => None,
         }
     }
@@ -123,9 +140,13 @@ pub enum CloseCode {
     Internal,
     /// 1012: the server restarts.
     Restart,
+    /// 1013: no room for another connection.
+    Overloaded,
+    /// 1008: more than this client may have.
+    Policy,
     /// 4400: the client breaks the protocol.
     Broken,
-    /// 4401: `hello` was refused.
+    /// 4401: `hello` was refused, or what it was accepted for has ended.
     Unauthorized,
     /// 4408: no `hello` in time, no heartbeat, or the client does not read.
     Silent,
@@ -144,6 +165,8 @@ impl CloseCode {
             Self::TooBig => 1009,
             Self::Internal => 1011,
             Self::Restart => 1012,
+            Self::Overloaded => 1013,
+            Self::Policy => 1008,
             Self::Broken => 4400,
             Self::Unauthorized => 4401,
             Self::Silent => 4408,
@@ -161,6 +184,8 @@ impl CloseCode {
             Self::TooBig => "message too long",
             Self::Internal => "internal error",
             Self::Restart => "restart",
+            Self::Overloaded => "too many connections",
+            Self::Policy => "too much",
             Self::Broken => "broken message",
             Self::Unauthorized => "unauthorized",
             Self::Silent => "silent",

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use super::upgrade::Upgrade;
 use crate::protocol::Hello;
@@ -13,7 +14,8 @@ pub type HookFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Denied>> + Se
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Principal {
     /// The consumer whose cursor the session takes over. Names must follow
-    /// [`check_consumer`](crate::protocol::check_consumer).
+    /// [`check_consumer`](crate::protocol::check_consumer). A cursor belongs to the identity and
+    /// the name: one name of two identities is two cursors.
     pub consumer: Option<String>,
     /// The identity under which the session publishes; no client can choose it for itself once a
     /// hook is set.
@@ -21,6 +23,21 @@ pub struct Principal {
     /// Further identities: an event that is *not to* one of them, or to `from`, is not delivered to
     /// the session.
     pub identities: Vec<String>,
+    /// How long the credentials are good for; the session is closed then (4401). None: for as long
+    /// as it lasts.
+    pub valid_for: Option<Duration>,
+}
+
+impl Principal {
+    /// The name under which the cursor of a consumer is kept. It is bound to the identity: however
+    /// a client calls its consumer, it does not reach another identity's cursor.
+    pub(super) fn cursor(&self, consumer: &str) -> String {
+        match self.from.as_deref() {
+            Some(from) if from == consumer => consumer.to_owned(),
+            // No name of a consumer has a slash, so the last one ends the identity.
+            from => format!("{}/{consumer}", from.unwrap_or_default()),
+        }
+    }
 }
 
 /// The application says no. The text goes to the client, so it must not say more than the client
@@ -64,5 +81,38 @@ pub(super) fn believe(hello: Hello) -> Principal {
         consumer: hello.consumer,
         from,
         identities: Vec::new(),
+        valid_for: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn different_owners_have_different_cursors() {
+        let names = [
+            None,
+            Some("a"),
+            Some("a/b"),
+            Some("a/b/c"),
+            Some("b"),
+            Some("/"),
+            Some(""),
+        ];
+        let mut all = std::collections::HashSet::new();
+        let mut count = 0;
+        for from in names {
+            for consumer in ["a", "b", "c", "a.b"] {
+                let principal = Principal {
+                    from: from.map(str::to_owned),
+                    ..Principal::default()
+                };
+                all.insert(principal.cursor(consumer));
+                count += 1;
+            }
+        }
+        // Nobody and the one whose name is empty are the same.
+        assert_eq!(all.len(), count - 4);
     }
 }

@@ -12,6 +12,7 @@ use wakelog::Position;
 use super::authorize::Principal;
 use super::driver::now;
 use super::hub::Shared;
+use super::members::Member;
 use super::readers::Readers;
 use super::registry::{Connection, Place, Who};
 use super::upgrade::{Ticket, Upgrade};
@@ -32,6 +33,10 @@ pub(super) struct Desk<S: EventSource> {
     principal: Arc<Principal>,
     /// Until `hello` has been answered.
     upgrade: Option<Upgrade>,
+    /// None before it was admitted.
+    member: Option<Arc<Member>>,
+    /// The cursor for which it stands in the registry.
+    claimed: Option<String>,
     _place: Place,
     /// None while a store is under way, or without a consumer.
     cursor: Option<S::Cursor>,
@@ -54,6 +59,8 @@ impl<S: EventSource> Desk<S> {
             library: None,
             principal: Arc::default(),
             upgrade: Some(upgrade),
+            member: None,
+            claimed: None,
             _place: place,
             cursor: None,
             appends: VecDeque::new(),
@@ -121,7 +128,9 @@ impl<S: EventSource> Desk<S> {
             if let Some((key, event)) = self.appends.pop_front() {
                 self.appending = true;
                 let (shared, principal) = (Arc::clone(&self.shared), Arc::clone(&self.principal));
-                self.work.push(work::append(shared, principal, key, event));
+                let member = self.member.clone();
+                self.work
+                    .push(work::append(shared, principal, member, key, event));
                 moved = true;
             }
         }
@@ -145,9 +154,12 @@ impl<S: EventSource> Desk<S> {
                 self.work.push(work::admit(shared, hello, upgrade));
             }
             Request::LoadCursor { consumer } => {
-                let connection = Arc::clone(&self.connection);
-                self.work
-                    .push(work::load_cursor(shared, connection, consumer));
+                let (connection, name) = (
+                    Arc::clone(&self.connection),
+                    self.principal.cursor(&consumer),
+                );
+                self.claimed = Some(name.clone());
+                self.work.push(work::load_cursor(shared, connection, name));
             }
             Request::OpenReader {
                 key,
@@ -185,7 +197,10 @@ impl<S: EventSource> Desk<S> {
     fn finish(&mut self, done: Done<S>) {
         match done {
             Done::Admitted(answer) => {
-                let admission = answer.map(|principal| self.admit(principal));
+                let admission = answer.map(|(principal, member)| {
+                    self.member = Some(Arc::new(member));
+                    self.admit(principal)
+                });
                 self.session.handle_admitted(now(), admission);
                 self.show_who();
             }
@@ -221,11 +236,13 @@ impl<S: EventSource> Desk<S> {
 
     fn admit(&mut self, principal: Principal) -> Admission {
         let (from, consumer) = (principal.from.clone(), principal.consumer.clone());
+        let expires = principal.valid_for.map(|time| now() + time);
         self.principal = Arc::new(principal);
         Admission {
             from,
             consumer,
             end: self.shared.source.end(),
+            expires,
         }
     }
 
@@ -286,7 +303,7 @@ impl<S: EventSource> Drop for Desk<S> {
     fn drop(&mut self) {
         self.shared
             .registry
-            .remove(&self.connection, self.principal.consumer.as_deref());
+            .remove(&self.connection, self.claimed.as_deref());
     }
 }
 

@@ -12,6 +12,7 @@ use wakelog::{Log, Position};
 use super::authorize::{Authorize, Denied, HookFuture};
 use super::driver;
 use super::frame::{Frame, FrameError};
+use super::members::Members;
 use super::origin::{Origin, Origins};
 use super::registry::{Client, Registry};
 use super::upgrade::Ticket;
@@ -31,6 +32,7 @@ pub(super) struct Shared<S> {
     pub(super) authorize: Option<Arc<dyn Authorize>>,
     pub(super) origins: Origins,
     pub(super) registry: Arc<Registry>,
+    pub(super) members: Arc<Members>,
     pub(super) stall: Duration,
     hook_limit: Duration,
 }
@@ -176,6 +178,8 @@ pub struct HubBuilder<S: EventSource = LogSource> {
     authorize: Option<Arc<dyn Authorize>>,
     origins: Origins,
     connections: usize,
+    of_identity: usize,
+    publishes_per_second: u32,
     stall: Duration,
     hook_limit: Duration,
 }
@@ -191,6 +195,8 @@ impl<S: EventSource> HubBuilder<S> {
             authorize: None,
             origins: Origins::default(),
             connections: 16_384,
+            of_identity: 64,
+            publishes_per_second: 1_000,
             stall: Duration::from_secs(30),
             hook_limit: Duration::from_secs(5),
         }
@@ -269,6 +275,32 @@ impl<S: EventSource> HubBuilder<S> {
         self
     }
 
+    /// How many connections one identity (`from`) may have at a time: 64 by default. One more is
+    /// closed with 1013. Those without an identity are counted by
+    /// [`connections`](Self::connections) alone.
+    #[must_use]
+    pub fn connections_of_identity(mut self, most: usize) -> Self {
+        self.of_identity = most;
+        self
+    }
+
+    /// How many messages, pings and pongs a client may send in a second: 1,000 by default, and four
+    /// seconds' worth at once. Those beyond it wait in the socket.
+    #[must_use]
+    pub fn messages_per_second(mut self, most: u32) -> Self {
+        self.config.messages_per_second = most;
+        self
+    }
+
+    /// How many events one identity may publish in a second, over all of its connections: 1,000 by
+    /// default, and four seconds' worth at once. Those beyond it wait, and their connection with
+    /// them. Each connection without an identity is counted by itself.
+    #[must_use]
+    pub fn publishes_per_second(mut self, most: u32) -> Self {
+        self.publishes_per_second = most;
+        self
+    }
+
     /// The hub.
     #[must_use]
     pub fn build(self) -> Hub<S> {
@@ -281,6 +313,7 @@ impl<S: EventSource> HubBuilder<S> {
                 authorize: self.authorize,
                 origins: self.origins,
                 registry: Arc::new(Registry::new(self.connections)),
+                members: Arc::new(Members::new(self.of_identity, self.publishes_per_second)),
                 stall: self.stall,
                 hook_limit: self.hook_limit,
             }),

@@ -10,6 +10,7 @@ mod desk;
 mod driver;
 mod frame;
 mod hub;
+mod members;
 mod origin;
 mod readers;
 mod registry;

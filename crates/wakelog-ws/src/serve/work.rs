@@ -6,7 +6,9 @@ use std::sync::Arc;
 use wakelog::Position;
 
 use super::authorize::{Principal, believe};
+use super::driver::now;
 use super::hub::Shared;
+use super::members::Member;
 use super::registry::Connection;
 use super::upgrade::Upgrade;
 use crate::protocol::{EVERYONE, ErrorCode, Hello, Publish, check_consumer};
@@ -18,7 +20,7 @@ pub(super) type Work<S> = Pin<Box<dyn Future<Output = Done<S>> + Send>>;
 
 /// What came of a piece of work.
 pub(super) enum Done<S: EventSource> {
-    Admitted(Result<Principal, Failure>),
+    Admitted(Result<(Principal, Member), Failure>),
     /// None: a newer connection has the consumer.
     Cursor(Option<Result<S::Cursor, Failure>>),
     Opened(SubKey, Result<S::Reader, OpenFailure>),
@@ -37,7 +39,7 @@ pub(super) fn admit<S: EventSource>(
 ) -> Work<S> {
     Box::pin(async move {
         let Some(hook) = &shared.authorize else {
-            return Done::Admitted(Ok(believe(hello)));
+            return Done::Admitted(join(&shared, believe(hello)));
         };
         let answer = shared.ask(hook.hello(&hello, &upgrade)).await;
         let answer = answer.map_err(|failure| match failure.code {
@@ -52,23 +54,30 @@ pub(super) fn admit<S: EventSource>(
             },
             None => Ok(principal),
         });
-        Done::Admitted(checked)
+        Done::Admitted(checked.and_then(|principal| join(&shared, principal)))
     })
+}
+
+fn join<S>(shared: &Shared<S>, principal: Principal) -> Result<(Principal, Member), Failure> {
+    let text = "this identity has as many connections as it may";
+    let full = || Failure::new(ErrorCode::TooManyConnections, text);
+    let member = shared.members.join(principal.from.as_deref(), now());
+    Ok((principal, member.ok_or_else(full)?))
 }
 
 pub(super) fn load_cursor<S: EventSource>(
     shared: Arc<Shared<S>>,
     connection: Arc<Connection>,
-    consumer: String,
+    cursor: String,
 ) -> Work<S> {
     // Claimed now, not when the future is first polled: the older connection is fenced at once.
-    let gate = shared.registry.claim(&consumer, &connection);
+    let gate = shared.registry.claim(&cursor, &connection);
     Box::pin(async move {
         let _open_in_order = gate.lock().await;
         if connection.is_fenced() {
             return Done::Cursor(None);
         }
-        Done::Cursor(Some(shared.source.open_cursor(consumer).await))
+        Done::Cursor(Some(shared.source.open_cursor(cursor).await))
     })
 }
 
@@ -118,10 +127,14 @@ pub(super) fn read<S: EventSource>(
 pub(super) fn append<S: EventSource>(
     shared: Arc<Shared<S>>,
     principal: Arc<Principal>,
+    member: Option<Arc<Member>>,
     key: AppendKey,
     event: Publish,
 ) -> Work<S> {
     Box::pin(async move {
+        if let Some(moment) = member.and_then(|member| member.publish(now())) {
+            tokio::time::sleep_until(moment.into()).await;
+        }
         if let Some(hook) = &shared.authorize {
             for topic in &event.topics {
                 if let Err(failure) = shared.ask(hook.publish(&principal, topic)).await {

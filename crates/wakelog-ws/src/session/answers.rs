@@ -233,7 +233,9 @@ impl Session {
             from,
             consumer,
             end,
+            expires,
         } = admission;
+        self.expires = expires;
         let cursor = loaded.as_ref().map(|cursor| WelcomeCursor {
             state: if cursor.new {
                 CursorState::New

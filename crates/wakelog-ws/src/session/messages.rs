@@ -16,6 +16,7 @@ impl Session {
     /// Takes a text message.
     pub fn handle_text(&mut self, now: Instant, text: &str) {
         self.heard = now;
+        self.count(now);
         if matches!(self.state, State::Closed | State::Draining(_)) {
             return;
         }
@@ -49,9 +50,16 @@ impl Session {
         self.close(CloseCode::Binary);
     }
 
-    /// Takes a sign of life that is no message: a ping or pong frame.
+    /// Takes a ping or pong frame. It is no sign of life: it may stand in the middle of a message
+    /// that never ends.
     pub fn handle_alive(&mut self, now: Instant) {
-        self.heard = now;
+        self.count(now);
+    }
+
+    fn count(&mut self, now: Instant) {
+        if let Some(until) = self.pace.count(now) {
+            self.paused = Some(until);
+        }
     }
 
     fn handle_message(&mut self, message: ClientMessage) {

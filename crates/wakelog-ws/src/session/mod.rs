@@ -12,6 +12,7 @@
 
 mod answers;
 mod messages;
+mod pace;
 mod request;
 mod subscription;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use wakelog::{Gap, Position};
 
 use crate::protocol::{CloseCode, ErrorCode, Grant, Limits, Reconnect, ServerMessage, WireError};
 
+pub(crate) use pace::Pace;
 pub use request::{
     Admission, AppendKey, Failure, LoadedCursor, OpenFailure, Opened, Place, ReadAnswer, Request,
     SubKey, Transmit,
@@ -46,6 +48,9 @@ pub struct SessionConfig {
     pub heartbeat: Duration,
     /// How long a new connection may take for its `hello`.
     pub hello_deadline: Duration,
+    /// How many messages and control frames a client may send, in a second; four seconds' worth may
+    /// come at once. Beyond that the session stops listening for a while.
+    pub messages_per_second: u32,
     /// How large a page may be: events, and bytes of payload and names in the log.
     pub page: Grant,
 }
@@ -60,6 +65,7 @@ impl Default for SessionConfig {
             },
             heartbeat: Duration::from_secs(20),
             hello_deadline: Duration::from_secs(5),
+            messages_per_second: 1_000,
             page: Grant {
                 events: 512,
                 bytes: 48 << 10,
@@ -84,6 +90,11 @@ pub struct Session {
     next_key: u64,
     heard: Instant,
     next_beat: Instant,
+    pace: Pace,
+    /// The client sends too much: nothing is taken from it until then.
+    paused: Option<Instant>,
+    /// When its credentials end.
+    expires: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -139,6 +150,9 @@ impl Session {
             next_key: 0,
             heard: now,
             next_beat: now + config.heartbeat,
+            pace: Pace::new(config.messages_per_second, now),
+            paused: None,
+            expires: None,
         }
     }
 
@@ -172,6 +186,9 @@ impl Session {
     /// Whether the driver should take the next message from the client.
     #[must_use]
     pub fn wants_input(&self) -> bool {
+        if self.paused.is_some() {
+            return false;
+        }
         let opening = || {
             self.subscriptions
                 .iter()

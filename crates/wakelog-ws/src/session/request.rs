@@ -1,5 +1,7 @@
 //! What a session asks of its driver, and what it is answered.
 
+use std::time::Instant;
+
 use wakelog::{Gap, Position};
 
 use crate::protocol::{
@@ -94,6 +96,8 @@ pub struct Admission {
     pub consumer: Option<String>,
     /// The position after the last durable event.
     pub end: Position,
+    /// When the credentials end, and the session with them.
+    pub expires: Option<Instant>,
 }
 
 /// The answer to [`Request::LoadCursor`].

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Session, State};
-use crate::protocol::{CloseCode, ServerMessage};
+use super::{Session, State, error};
+use crate::protocol::{CloseCode, ErrorCode, ServerMessage};
 
 /// How long a session that is being drained waits for what it has accepted.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -12,17 +12,29 @@ impl Session {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match self.state {
-            State::AwaitHello(deadline) | State::Draining(deadline) => Some(deadline),
-            State::Admitting | State::LoadingCursor(_) => Some(self.silence()),
-            State::Open => Some(self.next_beat.min(self.silence())),
-            State::Closed => None,
-        }
+        let due = match self.state {
+            State::AwaitHello(deadline) | State::Draining(deadline) => deadline,
+            State::Admitting | State::LoadingCursor(_) => self.silence(),
+            State::Open => self.next_beat.min(self.silence()),
+            State::Closed => return None,
+        };
+        let others = self.paused.into_iter().chain(self.expires);
+        others.chain([due]).min()
     }
 
     /// Does what is due at `now`. Tell the positions of waiting readers before, so that a heartbeat
     /// can carry them.
     pub fn handle_timeout(&mut self, now: Instant) {
+        if self.paused.is_some_and(|until| now >= until) {
+            self.paused = None;
+        }
+        if self.expires.is_some_and(|end| now >= end) {
+            self.expires = None;
+            if !self.is_closed() {
+                let text = "the credentials have expired";
+                self.refuse(error(ErrorCode::Expired, text, "hello"));
+            }
+        }
         match self.state {
             State::AwaitHello(deadline) if now >= deadline => self.close(CloseCode::Silent),
             State::Admitting | State::LoadingCursor(_) if now >= self.silence() => {

@@ -35,6 +35,7 @@ pub trait EventSource: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self::Reader, OpenFailure>> + Send;
 
     /// Takes over the cursor of a consumer from whoever had it, or makes it at the end of the log.
+    /// The name is the hub's: that of the consumer, or identity, slash, consumer.
     ///
     /// When this resolves, the cursor is on disk.
     fn open_cursor(

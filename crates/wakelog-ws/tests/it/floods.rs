@@ -1,8 +1,12 @@
 //! Clients that send too much, in ways that no library has.
 
+use std::time::{Duration, Instant};
+
+use serde_json::json;
 use tempfile::tempdir;
 use tokio::io::AsyncWriteExt as _;
-use wakelog_ws::Hub;
+use tokio_tungstenite::tungstenite::Message;
+use wakelog_ws::{Authorize, Hello, HookFuture, Hub, Principal, Upgrade};
 
 use crate::kit::{Server, log_at, within};
 
@@ -45,5 +49,70 @@ async fn a_message_of_endless_frames_is_cut() {
             .await
             .unwrap();
         client.hear("published").await;
+    }
+}
+
+/// What comes too fast waits in the socket. The times are the least that it can take.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_and_pings_are_taken_at_a_pace() {
+    let dir = tempdir().unwrap();
+    let hub = Hub::builder(log_at(dir.path())).unwrap();
+    let server = Server::start(hub.messages_per_second(100).build()).await;
+    let ping = Message::Ping(Vec::new().into());
+    for message in [ping, Message::text(r#"{"type":"heartbeat"}"#)] {
+        let (mut client, _) = server.welcome(None).await;
+        let begun = Instant::now();
+        // 400 may come at once.
+        for _ in 0..600 {
+            client.say_raw(message.clone()).await;
+        }
+        client.publish("1", "a", "at last").await;
+        assert!(begun.elapsed() > Duration::from_millis(1_900));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_identity_publishes_at_a_pace_over_all_connections() {
+    let dir = tempdir().unwrap();
+    let hub = Hub::builder(log_at(dir.path())).unwrap();
+    let server = Server::start(hub.authorize(Ann).publishes_per_second(20).build()).await;
+    let (mut one, _) = server.welcome(None).await;
+    let (mut two, _) = server.welcome(None).await;
+    let begun = Instant::now();
+    // 80 may come at once.
+    for n in 0..60 {
+        for client in [&mut one, &mut two] {
+            let id = format!("{n}");
+            client
+                .say(json!({"type": "publish", "id": id, "topics": ["a"]}))
+                .await;
+        }
+    }
+    for client in [&mut one, &mut two] {
+        for n in 0..60 {
+            assert_eq!(client.hear("published").await["id"], n.to_string());
+        }
+    }
+    assert!(begun.elapsed() > Duration::from_millis(1_900));
+}
+
+/// Everybody is the same person.
+struct Ann;
+
+impl Authorize for Ann {
+    fn hello<'a>(&'a self, _: &'a Hello, _: &'a Upgrade) -> HookFuture<'a, Principal> {
+        let from = Some("ann".to_owned());
+        Box::pin(std::future::ready(Ok(Principal {
+            from,
+            ..Principal::default()
+        })))
+    }
+
+    fn subscribe<'a>(&'a self, _: &'a Principal, _: &'a str) -> HookFuture<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn publish<'a>(&'a self, _: &'a Principal, _: &'a str) -> HookFuture<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
     }
 }

@@ -1,10 +1,14 @@
 //! The hook that says who may do what.
 
-use serde_json::json;
-use tempfile::tempdir;
-use wakelog_ws::{Authorize, Denied, Hello, HookFuture, Hub, Principal, Upgrade};
+use std::time::Duration;
 
-use crate::kit::{Server, log_at, offsets};
+use serde_json::{Value, json};
+use tempfile::tempdir;
+use wakelog_ws::{
+    Authorize, Denied, Hello, HookFuture, Hub, HubBuilder, LogSource, Principal, Upgrade,
+};
+
+use crate::kit::{Client, Server, fill, log_at, offsets, within};
 
 /// Tokens are names; everybody may use topics below `public` and below the own name.
 struct Names;
@@ -33,6 +37,7 @@ impl Authorize for Names {
                 consumer,
                 from: Some(name),
                 identities,
+                valid_for: None,
             })
         })
     }
@@ -44,6 +49,143 @@ impl Authorize for Names {
     fn publish<'a>(&'a self, principal: &'a Principal, topic: &'a str) -> HookFuture<'a, ()> {
         Box::pin(std::future::ready(Self::check(principal, topic)))
     }
+}
+
+/// Takes every token for a name, and the client's word for its consumer.
+struct Careless {
+    valid_for: Option<Duration>,
+}
+
+impl Authorize for Careless {
+    fn hello<'a>(&'a self, hello: &'a Hello, _: &'a Upgrade) -> HookFuture<'a, Principal> {
+        Box::pin(std::future::ready(Ok(Principal {
+            consumer: hello.consumer.clone(),
+            from: hello.token.clone(),
+            valid_for: self.valid_for,
+            ..Principal::default()
+        })))
+    }
+
+    fn subscribe<'a>(&'a self, _: &'a Principal, _: &'a str) -> HookFuture<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn publish<'a>(&'a self, _: &'a Principal, _: &'a str) -> HookFuture<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+async fn hello(server: &Server, token: Option<&str>, consumer: &str) -> (Client, Value) {
+    let mut client = server.connect().await;
+    client
+        .say(json!({"type": "hello", "token": token, "consumer": consumer}))
+        .await;
+    let welcome = client.hear("welcome").await;
+    (client, welcome)
+}
+
+/// Whatever a client calls its consumer, the cursor is its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_reaches_the_cursor_of_another_identity() {
+    let dir = tempdir().unwrap();
+    let log = log_at(dir.path());
+    let hub = Hub::builder(log.clone()).unwrap();
+    let server = Server::start(hub.authorize(Careless { valid_for: None }).build()).await;
+    let (ann, first) = hello(&server, Some("ann"), "tab").await;
+    let start = &first["cursor"]["position"];
+    fill(&log, "a", 0..3);
+    let others = [
+        (Some("bea"), "tab"),
+        (Some("bea"), "ann.tab"),
+        (None, "tab"),
+        (None, "ann"),
+    ];
+    let mut open = vec![ann];
+    for (token, consumer) in others {
+        let (mut other, welcome) = hello(&server, token, consumer).await;
+        assert_eq!(welcome["cursor"]["state"], "new", "{token:?} {consumer}");
+        let position = welcome["end"].clone();
+        other
+            .say(json!({"type": "ack", "position": position}))
+            .await;
+        other.hear("ack_ok").await;
+        open.push(other);
+    }
+    // Nobody was fenced, and ann's stands where it stood.
+    assert_eq!(server.hub.clients().len(), 5);
+    open[0].publish("1", "a", "still here").await;
+    let (_ann, again) = hello(&server, Some("ann"), "tab").await;
+    assert_eq!(
+        again["cursor"],
+        json!({"state": "resumed", "position": start})
+    );
+    open[0].find("fenced").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_ends_with_its_credentials() {
+    let dir = tempdir().unwrap();
+    let valid_for = Some(Duration::from_millis(300));
+    let hub = Hub::builder(log_at(dir.path())).unwrap();
+    let server = Server::start(hub.authorize(Careless { valid_for }).build()).await;
+    let (mut ann, _) = hello(&server, Some("ann"), "tab").await;
+    assert_eq!(ann.find("error").await["code"], "expired");
+    assert_eq!(ann.close_code().await, Some(4401));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_identity_has_so_many_connections() {
+    let dir = tempdir().unwrap();
+    let hub = Hub::builder(log_at(dir.path())).unwrap();
+    let hub = hub
+        .authorize(Careless { valid_for: None })
+        .connections_of_identity(2);
+    let server = Server::start(hub.build()).await;
+    let (_one, _) = hello(&server, Some("ann"), "1").await;
+    let (two, _) = hello(&server, Some("ann"), "2").await;
+    let mut third = server.connect().await;
+    let message = json!({"type": "hello", "token": "ann", "consumer": "3"});
+    third.say(message.clone()).await;
+    let error = third.hear("error").await;
+    assert_eq!(
+        (&error["code"], &error["retry"]),
+        (&json!("too_many_connections"), &json!(true))
+    );
+    assert_eq!(third.close_code().await, Some(1013));
+    hello(&server, Some("bea"), "3").await;
+    drop(two);
+    let again = async {
+        loop {
+            let mut client = server.connect().await;
+            client.say(message.clone()).await;
+            if client.next().await.unwrap()["type"] == "welcome" {
+                break;
+            }
+        }
+    };
+    within(again).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn invented_consumers_do_not_fill_the_disk() {
+    let dir = tempdir().unwrap();
+    let source = LogSource::new(log_at(dir.path())).unwrap().cursors(2);
+    let server = Server::start(HubBuilder::over(source).build()).await;
+    for name in ["one", "two"] {
+        assert_eq!(server.welcome(Some(name)).await.1["cursor"]["state"], "new");
+    }
+    for name in ["three", "four"] {
+        let mut client = server.connect().await;
+        client.say(json!({"type": "hello", "consumer": name})).await;
+        assert_eq!(client.hear("error").await["code"], "too_many_cursors");
+        assert_eq!(client.close_code().await, Some(1008));
+    }
+    // Those that have one come back, and those that need none come.
+    assert_eq!(
+        server.welcome(Some("one")).await.1["cursor"]["state"],
+        "resumed"
+    );
+    server.welcome(None).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

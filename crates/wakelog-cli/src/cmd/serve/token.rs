@@ -38,6 +38,7 @@ impl Authorize for Token {
             consumer: hello.consumer.clone(),
             from: hello.consumer.clone(),
             identities: Vec::new(),
+            valid_for: None,
         };
         let denied = || Denied("the token is missing or wrong".to_owned());
         let fits = self.fits(hello.token.as_deref());

@@ -137,3 +137,59 @@ fn drain_says_bye_and_answers_what_was_accepted() {
     play.session.handle_timeout(play.now);
     play.closed(CloseCode::Restart);
 }
+
+/// Pings between the frames of a message that never ends keep nothing alive.
+#[test]
+fn pings_are_no_sign_of_life() {
+    let mut play = Play::open(None);
+    let heartbeat = SessionConfig::default().heartbeat;
+    for _ in 0..3 {
+        play.now += heartbeat;
+        play.session.handle_alive(play.now);
+        play.session.handle_timeout(play.now);
+    }
+    assert!(play.session.is_closed());
+}
+
+#[test]
+fn who_sends_too_much_is_not_listened_to_for_a_while() {
+    let config = SessionConfig {
+        messages_per_second: 10,
+        ..SessionConfig::default()
+    };
+    let floods: [fn(&mut Play); 2] = [
+        |play| play.says(r#"{"type":"heartbeat"}"#),
+        |play| play.session.handle_alive(play.now),
+    ];
+    for flood in floods {
+        let mut play = Play::open_with(config, None, None);
+        let mut taken = 0;
+        while play.session.wants_input() {
+            flood(&mut play);
+            taken += 1;
+            assert!(taken <= 40, "no end");
+        }
+        let until = play.session.poll_timeout().unwrap();
+        assert_eq!(until, play.now + Duration::from_millis(100));
+        play.now = until;
+        play.session.handle_timeout(play.now);
+        assert!(play.session.wants_input() && !play.session.is_closed());
+    }
+}
+
+#[test]
+fn a_session_is_over_when_its_credentials_are() {
+    let mut play = Play::new(SessionConfig::default());
+    let end = play.now + Duration::from_secs(3);
+    play.expires = Some(end);
+    play.says(r#"{"type":"hello"}"#);
+    assert!(matches!(play.request(), Some(Request::Admit(_))));
+    play.admit(None);
+    assert!(matches!(play.message(), ServerMessage::Welcome(_)));
+    assert_eq!(play.session.poll_timeout(), Some(end));
+    play.session.handle_timeout(end - Duration::from_millis(1));
+    play.quiet();
+    play.session.handle_timeout(end);
+    assert_eq!(play.error().0, ErrorCode::Expired);
+    play.closed(CloseCode::Unauthorized);
+}

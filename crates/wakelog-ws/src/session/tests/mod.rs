@@ -58,6 +58,7 @@ fn events(offsets: std::ops::Range<u64>, more: bool) -> ReadAnswer {
 struct Play {
     session: Session,
     now: Instant,
+    expires: Option<Instant>,
 }
 
 impl Play {
@@ -66,6 +67,7 @@ impl Play {
         Self {
             session: Session::new(config, now),
             now,
+            expires: None,
         }
     }
 
@@ -110,6 +112,7 @@ impl Play {
             from,
             consumer,
             end: at(100),
+            expires: self.expires,
         };
         self.session.handle_admitted(self.now, Ok(admission));
     }

@@ -5,16 +5,17 @@ mod failure;
 mod reader;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use wakelog::{
-    AppendError, GapReason, Log, NewEvent, Opened, Position, ReadError, ReadLevel, Start,
-    SyncPolicy,
+    AppendError, CursorError, GapReason, Log, NewEvent, Opened, Position, ReadError, ReadLevel,
+    Start, SyncPolicy,
 };
 
 use super::{EventSource, Outgoing, ReaderSpec};
-use crate::protocol::{ENCODING_ATTRIBUTE, EVERYONE, ResetReason};
+use crate::protocol::{ENCODING_ATTRIBUTE, EVERYONE, ErrorCode, ResetReason};
 use crate::session::{Failure, OpenFailure, Place};
 use failure::{append_failure, cursor_failure, internal, read_failure, sync_failure};
 
@@ -28,6 +29,9 @@ const COLD_READS: usize = 4;
 /// Before the name of each cursor of a consumer, so that they do not meet the cursors of the
 /// process itself.
 const CURSOR_PREFIX: &str = "ws.";
+
+/// How many cursors there may be by default.
+const CURSORS_MAX: u64 = 1_000_000;
 
 /// Why a log cannot be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +49,7 @@ pub struct LogSource {
     cold: Arc<Semaphore>,
     /// What was appended before is warm only by chance.
     born: u64,
+    cursors_max: u64,
 }
 
 impl LogSource {
@@ -61,7 +66,23 @@ impl LogSource {
             log,
             cold: Arc::new(Semaphore::new(COLD_READS)),
             born,
+            cursors_max: CURSORS_MAX,
         })
+    }
+
+    /// How many cursors the log may have before no consumer gets a new one: a million by default. A
+    /// client that invents names would fill memory and disk with them.
+    #[must_use]
+    pub fn cursors(mut self, most: u64) -> Self {
+        self.cursors_max = most;
+        self
+    }
+
+    fn has_no_room_for(&self, cursor: &str) -> bool {
+        // Does it want something above 0? What matters is whether the question makes sense.
+        let known = self.log.wait_acked_timeout(cursor, 0, Duration::ZERO);
+        matches!(known, Err(CursorError::Unknown { .. }))
+            && self.log.stats().cursors >= self.cursors_max
     }
 }
 
@@ -104,6 +125,11 @@ impl EventSource for LogSource {
     /// other in the wrong order.
     async fn open_cursor(&self, consumer: String) -> Result<LogCursor, Failure> {
         let name = format!("{CURSOR_PREFIX}{consumer}");
+        if self.has_no_room_for(&name) {
+            tracing::warn!(most = self.cursors_max, "no room for a new cursor");
+            let text = "there are as many cursors as there may be";
+            return Err(Failure::new(ErrorCode::TooManyCursors, text));
+        }
         // All that a session can hear, so that the cursor does not move by itself over events that
         // its client may want.
         let builder = self.log.cursor(&name).topics([">", EVERYONE]).refilter();
