@@ -70,7 +70,7 @@ impl AckedFuture {
         if !slot.is_there() {
             return Some(Err(CursorError::Unknown { name: name() }));
         }
-        if slot.acked() > self.offset {
+        if slot.acked_for_waiter() > self.offset {
             return Some(Ok(()));
         }
         has_expired(&self.shared, slot).then(|| Err(CursorError::Expired { name: name() }))
@@ -98,7 +98,6 @@ impl Future for AckedFuture {
             self.ticket = Some(ticket);
         }
         // An ack that has not seen the registration is seen here.
-        self.shared.await_acks();
         self.state().map_or(Poll::Pending, Poll::Ready)
     }
 }
@@ -117,5 +116,37 @@ impl Drop for AckedFuture {
         if let Some(ticket) = self.ticket {
             self.shared.ack_waits.remove(ticket);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Log;
+    use std::sync::mpsc;
+    use std::task::Waker;
+    use std::time::Duration;
+
+    /// A trim lets no cursor move while it brings a directory to the disk.
+    #[test]
+    fn who_asks_for_an_ack_waits_for_no_trim() {
+        let log = Log::in_memory().unwrap();
+        let mut cursor = log.cursor("alice").open().unwrap();
+        log.append("a", "x").unwrap();
+        let trim = log.shared().hold_open().unwrap();
+        let (sender, answers) = mpsc::channel();
+        let waiting = log.clone();
+        std::thread::spawn(move || {
+            let mut acked = Box::pin(waiting.acked("alice", 0));
+            let mut context = Context::from_waker(Waker::noop());
+            let _ = sender.send(acked.as_mut().poll(&mut context).is_ready());
+            sender.send(waiting.wait_acked("alice", 0).is_ok())
+        });
+        let patience = Duration::from_secs(60);
+        assert_eq!(answers.recv_timeout(patience), Ok(false));
+        let event = cursor.next().unwrap().unwrap();
+        cursor.ack(&event).unwrap();
+        assert_eq!(answers.recv_timeout(patience), Ok(true));
+        drop(trim);
     }
 }

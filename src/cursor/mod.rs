@@ -108,7 +108,7 @@ impl Cursor {
         let event = event.map_err(|error| self.keep_gap(error))?;
         match &event {
             Some(event) => self.handed = event.offset() + 1,
-            None => self.move_on(),
+            None => self.move_on(self.slot.acked()),
         }
         Ok(event)
     }
@@ -177,7 +177,7 @@ impl Cursor {
         let page = page.map_err(|error| self.keep_gap(error))?;
         match page.as_ref().and_then(Page::last) {
             Some(last) => self.handed = last + 1,
-            None => self.move_on(),
+            None => self.move_on(self.slot.acked()),
         }
         Ok(page)
     }
@@ -228,8 +228,13 @@ impl Cursor {
     /// # Errors
     /// As [`Cursor::ack`].
     pub fn ack_to(&mut self, position: Position) -> Result<(), AckError> {
-        self.store(&position)?;
-        self.move_on();
+        let moved = self.store(&position)?;
+        let acked = if moved {
+            position.offset
+        } else {
+            self.slot.acked()
+        };
+        self.move_on(acked);
         Ok(())
     }
 
@@ -240,7 +245,7 @@ impl Cursor {
     /// [`AckError::Fenced`] and those of a log that takes no acks.
     pub fn ack_gap(&mut self, gap: &Gap) -> Result<(), AckError> {
         if self.gap.as_ref() != Some(gap) {
-            return self.store_with(|_| Ok(false));
+            return self.store_with(|_| Ok(false)).map(|_| ());
         }
         let offset = gap.resume_at();
         let slot = &self.slot;
@@ -337,9 +342,9 @@ impl Cursor {
         error
     }
 
-    /// Acks everything before `position`, if it still means the same place.
-    fn store(&self, position: &Position) -> Result<(), AckError> {
-        self.store_with(|shared| match shared.judge(position) {
+    /// Acks everything before `position`, if it still means the same place. Whether that was new.
+    fn store(&self, position: &Position) -> Result<bool, AckError> {
+        self.store_with(|shared| match self.reading.judge(position) {
             Verdict::Valid => Ok(self.slot.ack(position.offset)),
             Verdict::Diverged(gap) if position.epoch == shared.epoch() => Err(AckError::Beyond {
                 asked: position.offset,
@@ -351,20 +356,19 @@ impl Cursor {
     }
 
     /// Changes the slot, unless this handle is fenced or the log takes no acks. `change` says
-    /// whether the slot file had nothing to sync before.
+    /// whether it has changed anything.
+    #[inline]
     fn store_with(
         &self,
         change: impl FnOnce(&Shared) -> Result<bool, AckError>,
-    ) -> Result<(), AckError> {
-        if self.fence.is_fenced() {
-            return Err(AckError::Fenced);
-        }
+    ) -> Result<bool, AckError> {
         let shared = self.reading.shared();
-        let open = shared.hold_open()?;
+        let open = shared.hold_open();
         // Whoever deletes the cursor fences first, and then lets the acks pass that hold this.
         if self.fence.is_fenced() {
             return Err(AckError::Fenced);
         }
+        let open = open?;
         let changed = change(shared)?;
         drop(open);
         shared
@@ -373,18 +377,18 @@ impl Cursor {
         if changed {
             shared.wake_sync();
         }
-        Ok(())
+        Ok(changed)
     }
 
     /// Moves over events that did not match, once everything handed out before them is acked.
-    fn move_on(&mut self) {
-        let reached = self.reading.position();
-        let acked = self.slot.acked();
-        let kept = self.slot.kept().is_some_and(|to| to > acked);
-        let told = self.gap.is_some() || kept;
-        if !told && self.handed <= acked && reached.offset > acked {
+    fn move_on(&mut self, acked: u64) {
+        let reached = self.reading.place();
+        if reached <= acked || self.handed > acked || self.gap.is_some() {
+            return;
+        }
+        if self.slot.kept().is_none_or(|to| to <= acked) {
             // If the log takes no acks now, the next one moves it.
-            let _ = self.store(&reached);
+            let _ = self.store(&self.reading.position());
         }
     }
 }

@@ -122,26 +122,31 @@ impl Chunk {
     }
 
     /// Marks a slot whose words were stored.
+    #[inline]
     pub(super) fn touch(&self, index: u32) {
         let flag = 1 << (index % SLOTS_A_FLAG_WORD);
-        // Release: who takes the flag sees the words. It is set again even if it is set, so that
-        // a flag that is being taken now is not missed.
-        self.flags[to_usize(index / SLOTS_A_FLAG_WORD)].fetch_or(flag, Ordering::Release);
-        self.dirty.store(true, Ordering::Release);
+        // Who takes the flag sees the words. It is set again even if it is set, so that a flag that
+        // is being taken now is not missed.
+        self.flags[to_usize(index / SLOTS_A_FLAG_WORD)].fetch_or(flag, Ordering::SeqCst);
+        // Not stored for each ack, since all acks of the chunk meet here. If it shows as set, it is
+        // taken later in the order of all SeqCst operations, and the flag is looked at after that.
+        if !self.dirty.load(Ordering::SeqCst) {
+            self.dirty.store(true, Ordering::SeqCst);
+        }
     }
 
     /// Whether a slot was touched since this was last asked.
     pub(super) fn take_dirty(&self) -> bool {
-        self.dirty.swap(false, Ordering::AcqRel)
+        self.dirty.swap(false, Ordering::SeqCst)
     }
 
     /// Takes the flags of a group of 64 slots; `None` behind the last group.
     pub(super) fn take_group(&self, group: usize) -> Option<impl Iterator<Item = u32> + use<>> {
         let flags = self.flags.get(group)?;
         // A flag that was set before the chunk was marked is seen here: `take_dirty` acquired it.
-        let some = flags.load(Ordering::Relaxed) != 0;
+        let some = flags.load(Ordering::SeqCst) != 0;
         let taken = if some {
-            flags.swap(0, Ordering::AcqRel)
+            flags.swap(0, Ordering::SeqCst)
         } else {
             0
         };

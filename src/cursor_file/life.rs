@@ -17,7 +17,6 @@ use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// How many tombstones are looked for at a time, so that a log full of them is not searched for
 /// each new cursor.
@@ -118,7 +117,7 @@ impl CursorFile {
         }
         if !ticked.is_empty() {
             inner.state.lock().ticked = ticked;
-            inner.dirty.store(true, Ordering::Release);
+            inner.dirty.mark();
         }
     }
 }
@@ -168,7 +167,7 @@ impl Inner {
             generation,
             position,
         });
-        self.dirty.store(true, Ordering::Release);
+        self.dirty.mark();
         Ok(())
     }
 

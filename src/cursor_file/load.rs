@@ -2,6 +2,7 @@
 
 use super::chunk::{self, Chunk, Chunks};
 use super::definitions::{self, Definitions, Seen};
+use super::dirty::Dirty;
 use super::meaning::{Found, Loaded};
 use super::table::{Entry, Table};
 use super::{CursorFile, Inner, State};
@@ -16,7 +17,6 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 /// How many faults an open tells; each cursor tells its own when it is opened, too.
 const MOST_FAULTS: usize = 1_000;
@@ -77,7 +77,7 @@ impl CursorFile {
             chunks,
             state: Mutex::new(state),
             saving: Mutex::new(()),
-            dirty: AtomicBool::new(false),
+            dirty: Dirty::default(),
         };
         let failed = |error| OpenError::from_io(&path, "mend the cursors in", error);
         inner.mend(&used, &unwritten, live, end).map_err(failed)?;

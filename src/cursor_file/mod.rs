@@ -15,6 +15,7 @@ mod check;
 mod chunk;
 mod copy;
 mod definitions;
+mod dirty;
 mod life;
 mod listing;
 mod load;
@@ -27,12 +28,12 @@ mod tests;
 
 use chunk::{Chunk, Chunks};
 use definitions::Definitions;
+use dirty::Dirty;
 use parking_lot::Mutex;
 use slot::Progress;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use table::{Entry, Table};
 
 use crate::dir::Directory;
@@ -63,8 +64,7 @@ struct Inner {
     state: Mutex<State>,
     /// Held by whoever brings the cursors to the disk.
     saving: Mutex<()>,
-    /// Something was not brought to the disk yet.
-    dirty: AtomicBool,
+    dirty: Dirty,
 }
 
 /// What changes when cursors are made or redefined. Acks do not come here.
@@ -223,13 +223,25 @@ impl CursorFile {
         state.table.insert(slot.hash(), entry);
         slot.live_for(time_to_live);
         drop(state);
-        inner.dirty.store(true, Ordering::Release);
+        inner.dirty.mark();
         Ok(())
     }
 
     /// Whether there is something to bring to the disk.
     pub(crate) fn dirty(&self) -> bool {
-        self.inner.dirty.load(Ordering::Acquire)
+        self.inner.dirty.is_marked()
+    }
+
+    /// Whoever brings the cursors to the disk is about to sleep. `false`: there is something to
+    /// bring.
+    pub(crate) fn fall_asleep(&self) -> bool {
+        self.inner.dirty.fall_asleep()
+    }
+
+    /// Whether the caller, which has stored something, must wake the one that sleeps.
+    #[inline]
+    pub(crate) fn must_wake(&self) -> bool {
+        self.inner.dirty.must_wake()
     }
 }
 
@@ -251,7 +263,6 @@ impl Inner {
     /// finds the ones below it set too.
     fn touched(&self, chunk: &Chunk, index: u32) {
         chunk.touch(index);
-        // Release pairs with the AcqRel swap in `sync`.
-        self.dirty.store(true, Ordering::Release);
+        self.dirty.mark();
     }
 }

@@ -7,7 +7,6 @@ use super::{CursorFile, Inner, Retiring, State};
 use crate::format::{SlotHeader, SlotKey, SlotWord, place_of};
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::Ordering;
 
 /// How many values of `acked` are held between a sync and the stores to `saved`.
 const BATCH: usize = 16_384;
@@ -21,9 +20,9 @@ impl CursorFile {
     pub(crate) fn sync(&self) -> io::Result<()> {
         let inner = &self.inner;
         let _one_at_a_time = inner.saving.lock();
-        // AcqRel pairs with the Release in `touched`: whoever set the flag before this has its
-        // words and its slot's flag seen below, and whoever sets it after this comes next time.
-        if !inner.dirty.swap(false, Ordering::AcqRel) {
+        // Whoever marked before this has its words and its slot's flag seen below, and whoever
+        // marks after this comes next time.
+        if !inner.dirty.take() {
             return Ok(());
         }
         let (unfinished, definitions, retiring, ticked) = {

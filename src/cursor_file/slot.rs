@@ -66,11 +66,13 @@ impl<'a> Progress<'a> {
     /// Raises a word; says whether that changed it. Words compare as their values do.
     pub(super) fn raise(&self, word: SlotWord, value: u64) -> bool {
         let packed = self.key.pack(word, value);
-        let before = self
-            .slot
-            .word(word.number())
-            .fetch_max(packed, Ordering::AcqRel);
-        before < packed
+        self.raise_packed(word, packed) < packed
+    }
+
+    #[inline]
+    fn raise_packed(&self, word: SlotWord, packed: u64) -> u64 {
+        let word = self.slot.word(word.number());
+        word.fetch_max(packed, Ordering::AcqRel)
     }
 }
 
@@ -171,6 +173,15 @@ impl SlotHandle {
         acked.unwrap_or(0)
     }
 
+    /// The same for one that has registered with those that acks wake: it sees an ack that does not
+    /// see the registration. For it changes the word, to its own value. A change of the word
+    /// comes before this one, and is seen; or after it, and what follows *that* sees the
+    /// registration (AcqRel, here and where the word is stored).
+    pub(crate) fn acked_for_waiter(&self) -> u64 {
+        self.progress().raise_packed(SlotWord::Acked, 0);
+        self.acked()
+    }
+
     /// Everything below `offset` is done. `false`: that was known.
     #[inline]
     pub(crate) fn ack(&self, offset: u64) -> bool {
@@ -183,7 +194,13 @@ impl SlotHandle {
 
     /// Puts the cursor to `offset`, back or forth.
     pub(crate) fn seek(&self, offset: u64) {
-        self.progress().set(SlotWord::Acked, offset);
+        let packed = self.key.pack(SlotWord::Acked, offset);
+        let word = SlotWord::Acked.number();
+        // Not a mere store, see `acked_for_waiter`.
+        self.chunk
+            .slot(self.index)
+            .word(word)
+            .swap(packed, Ordering::AcqRel);
         self.inner.touched(&self.chunk, self.index);
     }
 

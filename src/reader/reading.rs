@@ -117,16 +117,38 @@ impl Reading {
 
     /// Where the next read begins.
     pub(crate) fn position(&self) -> Position {
-        let offset = match &self.found {
-            Some(Found::Event(_, spot)) => spot.offset,
-            Some(Found::Gap(gap)) => gap.from,
-            Some(Found::Failed(_)) | None => self.next_place(),
-        };
         Position {
             log: self.shared().log_id(),
             epoch: self.epoch,
-            offset,
+            offset: self.place(),
         }
+    }
+
+    /// The offset at which the next read begins.
+    #[inline]
+    pub(crate) fn place(&self) -> u64 {
+        match &self.found {
+            Some(Found::Event(_, spot)) => spot.offset,
+            Some(Found::Gap(gap)) => gap.from,
+            Some(Found::Failed(_)) | None => self.next_place(),
+        }
+    }
+
+    /// What [`Shared::judge`] says, without a look at the history if that is as it was when this
+    /// reader's epoch was the newest: then all up to the end is valid.
+    #[inline]
+    pub(crate) fn judge(&self, position: &Position) -> Verdict {
+        let shared = self.shared();
+        // A history is there before its generation is, and an epoch was asked for after the
+        // generation: an epoch that is newer than the generation beside it is not taken for valid.
+        if position.epoch == self.epoch
+            && shared.marks.generation() == self.generation
+            && position.offset <= shared.marks.next()
+            && position.log == shared.log_id()
+        {
+            return Verdict::Valid;
+        }
+        shared.judge(position)
     }
 
     /// How many frames it has looked into.

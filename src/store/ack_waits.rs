@@ -1,10 +1,10 @@
 //! Who waits until a consumer has come so far.
 //!
 //! An ack that nobody waits for pays one relaxed load. That this load misses nobody is the work of
-//! those who wait: they register, then let all acks pass that are under way
-//! ([`Shared::await_acks`](super::Shared::await_acks)), and then look at the cursor. An ack that
-//! was stored before that is seen by this look; one that is stored after it has taken the lock
-//! after the registration, and sees it.
+//! those who wait: they register, and then look at the cursor by changing its word, to its own
+//! value ([`SlotHandle::acked_for_waiter`](crate::cursor_file::SlotHandle::acked_for_waiter)). An
+//! ack changes the same word: either before, and is seen by this look, or after, and sees the
+//! registration. No lock is taken for it that an ack, or a trim, may hold.
 
 use crate::types::to_u64;
 use parking_lot::Mutex;

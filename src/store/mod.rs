@@ -264,7 +264,7 @@ impl Shared {
     }
 
     /// Returns when no ack is in the middle of its store any more: whoever was fenced before this
-    /// call changes nothing after it, and whoever waits for acks is seen by those that come.
+    /// call changes nothing after it.
     pub(crate) fn await_acks(&self) {
         drop(self.acks.write());
     }
@@ -308,9 +308,12 @@ impl Shared {
         }
     }
 
-    /// A cursor has something to save.
+    /// A cursor has something to save, and that is stored.
+    #[inline]
     pub(crate) fn wake_sync(&self) {
-        unpark(&self.signals.sync);
+        if self.cursors.as_ref().is_some_and(CursorFile::must_wake) {
+            unpark(&self.signals.sync);
+        }
     }
 
     /// Something changed that is not an event: everybody looks again.

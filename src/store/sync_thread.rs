@@ -2,6 +2,7 @@
 
 use super::Shared;
 use super::append::Status;
+use crate::cursor_file::CursorFile;
 use crate::notify::Sleeper;
 use crate::options::SyncPolicy;
 use crossbeam_utils::sync::Parker;
@@ -55,7 +56,11 @@ impl Shared {
                 continue;
             }
             let manual = self.options.sync_value() == SyncPolicy::Manual;
-            if manual || self.marks.visible.fall_asleep(Sleeper::SYNC, seen) {
+            let cursors = self.cursors.as_ref();
+            if manual
+                || cursors.is_none_or(CursorFile::fall_asleep)
+                    && self.marks.visible.fall_asleep(Sleeper::SYNC, seen)
+            {
                 parker.park();
             }
         }
