@@ -70,7 +70,11 @@ export interface Client extends EventTarget {
    *
    * Data: a string and a `Uint8Array` arrive as they are, anything else as JSON.
    */
-  emit(topics: string | string[], data?: unknown, options?: EmitOptions): Promise<Published>;
+  emit(
+    topics: string | string[],
+    data?: unknown,
+    options?: EmitOptions,
+  ): Promise<Published | Reply>;
 
   /** Disconnects and stays so until {@link goOnline}. Positions and outbox are kept. */
   goOffline(reason?: string): void;
@@ -142,6 +146,15 @@ export interface Published {
   id: string;
   offset: number;
   position: Position;
+  data?: undefined;
+}
+
+/** What the application has answered to an event that it has taken for itself: it is not stored. */
+export interface Reply {
+  id: string;
+  data: unknown;
+  offset?: undefined;
+  position?: undefined;
 }
 
 export interface Status {

@@ -271,6 +271,10 @@ class Client extends EventTarget {
         return;
       case "published":
         return this.#settle(message.id, "resolve", message);
+      case "reply": {
+        const { id, data } = decode(message);
+        return this.#settle(id, "resolve", { id, data });
+      }
       case "ack_ok":
         session.acking = false;
         return this.ack();

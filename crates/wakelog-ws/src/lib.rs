@@ -12,8 +12,8 @@ mod source;
 
 pub use protocol::{Encoding, Hello, Limits, Payload, Reconnect};
 pub use serve::{
-    Authorize, Client, Denied, EmitError, Frame, FrameError, HookFuture, Hub, HubBuilder, Origin,
-    OriginError, Principal, Published, Refusal, Ticket, Upgrade,
+    Answer, Authorize, Call, Client, Denied, EmitError, Frame, FrameError, HookFuture, Hub,
+    HubBuilder, Origin, OriginError, Principal, Published, Refusal, Ticket, Upgrade,
 };
 #[cfg(feature = "axum")]
 pub use serve::{CLIENT, browser_client};

@@ -108,3 +108,19 @@ test("offline it waits, and close gives everything back", async (t) => {
   await settle();
   assert.deepEqual([sockets.length, connection.closed], [1, true]);
 });
+
+test("an answer of the application resolves with its data", async (t) => {
+  const { client, socket } = start();
+  t.after(() => client.close());
+  const answers = ["a", "b", "c"].map((id) => client.emit("ask", 1, { id }));
+  const first = await (await socket(0)).welcome();
+  await until(() => first.all("publish").length === 3);
+  first.say({ type: "reply", id: "a", data: { ok: true } });
+  first.say({ type: "reply", id: "b", text: "words" }, { type: "reply", id: "c", base64: "AP8=" });
+  assert.deepEqual(await Promise.all(answers), [
+    { id: "a", data: { ok: true } },
+    { id: "b", data: "words" },
+    { id: "c", data: Uint8Array.of(0, 255) },
+  ]);
+  assert.equal(client.status.pending, 0);
+});

@@ -3,7 +3,8 @@
 use serde::{Serialize, Serializer};
 use wakelog::{Epoch, Gap, GapReason, LogId, Position};
 
-use super::page::{EncodedPage, write_string};
+use super::page::{EncodedPage, write_payload, write_string};
+use super::payload::Payload;
 use super::server::{ServerMessage, WireError};
 
 impl ServerMessage {
@@ -18,6 +19,9 @@ impl ServerMessage {
         } = self
         {
             return encode_page(sub, page, position, *live);
+        }
+        if let Self::Reply { id, payload } = self {
+            return encode_reply(id, payload);
         }
         // The types above are plain: writing them into a string cannot fail.
         serde_json::to_string(self).unwrap_or_default()
@@ -36,6 +40,14 @@ fn encode_page(sub: &str, page: &EncodedPage, position: &Position, live: bool) -
     out.extend_from_slice(b"],\"position\":");
     write_string(&mut out, &position);
     out.extend_from_slice(format!(",\"bytes\":{},\"live\":{live}}}", page.bytes()).as_bytes());
+    String::from_utf8(out).unwrap_or_default()
+}
+
+fn encode_reply(id: &str, payload: &Payload) -> String {
+    let mut out = b"{\"type\":\"reply\",\"id\":".to_vec();
+    write_string(&mut out, id);
+    write_payload(&mut out, Some(payload.encoding()), payload.as_bytes());
+    out.push(b'}');
     String::from_utf8(out).unwrap_or_default()
 }
 

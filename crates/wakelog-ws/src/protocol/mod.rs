@@ -29,5 +29,15 @@ pub const SUBPROTOCOL: &str = "wakelog.v1.json";
 /// The topic that every subscription hears without naming it.
 pub const EVERYONE: &str = "$all";
 
+/// The first token of the topics of single identities, which their subscriptions hear without
+/// naming them.
+pub const PERSONAL: &str = "$to";
+
+/// The topic of one identity; none if its name cannot stand in a topic.
+pub(crate) fn personal(identity: &str) -> Option<String> {
+    let topic = format!("{PERSONAL}.{identity}");
+    wakelog::Topic::check(&topic).is_ok().then_some(topic)
+}
+
 #[cfg(test)]
 mod tests;

@@ -155,7 +155,7 @@ fn write_list<'a>(
 ///
 /// The mark is data from disk and is not believed: text that is no JSON would break the whole
 /// message.
-fn write_payload(body: &mut Vec<u8>, encoding: Option<Encoding>, payload: &[u8]) {
+pub(super) fn write_payload(body: &mut Vec<u8>, encoding: Option<Encoding>, payload: &[u8]) {
     let text = std::str::from_utf8(payload).ok();
     match (encoding, text) {
         (Some(Encoding::Json), Some(text)) if is_json(text) => {

@@ -7,6 +7,7 @@ use super::client::Grant;
 use super::code::ErrorCode;
 use super::encode::{epoch_text, log_text, text, write_error, write_gap, write_positions};
 use super::page::EncodedPage;
+use super::payload::Payload;
 
 /// A message of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -83,6 +84,14 @@ pub enum ServerMessage {
         /// The position after it.
         #[serde(serialize_with = "text")]
         position: Position,
+    },
+    /// The application has taken an event, which is not stored, and answers.
+    #[serde(skip)]
+    Reply {
+        /// The client's id for it.
+        id: String,
+        /// The answer.
+        payload: Payload,
     },
     /// A sign of life, and where quiet subscriptions stand.
     Heartbeat {

@@ -147,6 +147,7 @@ fn server_messages() -> Vec<ServerMessage> {
     let (id, reason) = ("c0ffee-17".to_owned(), ResetReason::Log);
     let positions = vec![(sub(), at(2107))];
     let window = [0, 5000];
+    let payload = Payload::json(&json!({"ok": true})).unwrap();
     let later = "the log cannot be written at the moment";
     #[rustfmt::skip]
     let messages = vec![
@@ -159,6 +160,7 @@ fn server_messages() -> Vec<ServerMessage> {
         M::Unsubscribed { sub: sub(), position: at(2042) },
         M::AckOk { position: at(1043) },
         M::Published { id, offset: 1042, position: at(1043) },
+        M::Reply { id: "c0ffee-20".to_owned(), payload },
         M::Heartbeat { positions },
         M::Fenced,
         M::Bye { window },

@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use wakelog::Position;
 
-use super::authorize::Principal;
+use super::authorize::{Principal, cursor_name};
 use super::driver::now;
 use super::hub::Shared;
 use super::members::Member;
 use super::readers::Readers;
 use super::registry::{Connection, Place, Who};
 use super::upgrade::{Ticket, Upgrade};
-use super::work::{self, Done, Work};
+use super::work::{self, Done, Outcome, Work};
 use crate::protocol::{ErrorCode, Publish};
 use crate::session::{
     Admission, AppendKey, Failure, OpenFailure, Opened, ReadAnswer, Request, Session, SubKey,
@@ -156,7 +156,7 @@ impl<S: EventSource> Desk<S> {
             Request::LoadCursor { consumer } => {
                 let (connection, name) = (
                     Arc::clone(&self.connection),
-                    self.principal.cursor(&consumer),
+                    cursor_name(self.principal.from.as_deref(), &consumer),
                 );
                 self.claimed = Some(name.clone());
                 self.work.push(work::load_cursor(shared, connection, name));
@@ -222,7 +222,8 @@ impl<S: EventSource> Desk<S> {
             Done::Appended(key, answer) => {
                 self.appending = false;
                 match answer {
-                    Ok(position) => self.undurable.push_back((key, position)),
+                    Ok(Outcome::Stored(position)) => self.undurable.push_back((key, position)),
+                    Ok(Outcome::Replied(payload)) => self.session.handle_replied(key, payload),
                     Err(failure) => self.session.handle_appended(key, Err(failure)),
                 }
             }

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use futures_sink::Sink;
-use wakelog::{Log, Position};
+use wakelog::{FilterError, Log, Position};
 
-use super::authorize::{Authorize, Denied, HookFuture};
+use super::authorize::{Authorize, Denied, HookFuture, cursor_name};
+use super::calls::{Answer, Call, Calls};
 use super::driver;
 use super::frame::{Frame, FrameError};
 use super::members::Members;
@@ -30,6 +31,7 @@ pub(super) struct Shared<S> {
     pub(super) source: S,
     pub(super) config: SessionConfig,
     pub(super) authorize: Option<Arc<dyn Authorize>>,
+    pub(super) calls: Calls,
     pub(super) origins: Origins,
     pub(super) registry: Arc<Registry>,
     pub(super) members: Arc<Members>,
@@ -109,6 +111,23 @@ impl<S: EventSource> Hub<S> {
         Ok(Published { offset, position })
     }
 
+    /// Resolves when a consumer has acknowledged an event, on this or any later connection: its
+    /// client has processed it and everything before it. `from` is the identity to which the
+    /// consumer belongs. It does not resolve while the client is away; wrap it in a timeout.
+    ///
+    /// # Errors
+    /// The consumer has no cursor, its cursor was deleted, or the log was closed or has failed.
+    pub async fn acked(
+        &self,
+        from: Option<&str>,
+        consumer: &str,
+        event: Published,
+    ) -> Result<(), EmitError> {
+        let name = cursor_name(from, consumer);
+        let acked = self.shared.source.acked(name, event.position).await;
+        acked.map_err(EmitError)
+    }
+
     /// Who is connected, in the order in which they came. A connection is among them once it was
     /// welcomed.
     #[must_use]
@@ -176,6 +195,7 @@ pub struct HubBuilder<S: EventSource = LogSource> {
     source: S,
     config: SessionConfig,
     authorize: Option<Arc<dyn Authorize>>,
+    calls: Calls,
     origins: Origins,
     connections: usize,
     of_identity: usize,
@@ -193,6 +213,7 @@ impl<S: EventSource> HubBuilder<S> {
             source,
             config,
             authorize: None,
+            calls: Calls::default(),
             origins: Origins::default(),
             connections: 16_384,
             of_identity: 64,
@@ -237,6 +258,38 @@ impl<S: EventSource> HubBuilder<S> {
     pub fn authorize(mut self, hook: impl Authorize) -> Self {
         self.authorize = Some(Arc::new(hook));
         self
+    }
+
+    /// Gives what clients publish to topics that match `filter` to a handler, once the
+    /// [`authorize`](Self::authorize) hook has let it pass. The handler answers for it, has it
+    /// stored, or refuses it. Of several handlers the first that hears one of the topics is asked.
+    ///
+    /// The events of one connection come one after the other. One that a client sends again, since
+    /// it has not seen the answer, is handled again: what must be done once is to be known by its
+    /// id. A handler has as long as a hook: [`hook_limit`](Self::hook_limit).
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let log = wakelog::Log::open("events")?;
+    /// use wakelog_ws::{Answer, Hub, Payload};
+    ///
+    /// let hub = Hub::builder(log)?
+    ///     .on("clock", |call| {
+    ///         let who = call.client.from.clone().unwrap_or_default();
+    ///         Box::pin(async move { Ok(Answer::Reply(Payload::text(format!("{who}: noon")))) })
+    ///     })?
+    ///     .build();
+    /// # drop(hub); Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// The filter breaks the rules.
+    pub fn on<F>(mut self, filter: &str, handler: F) -> Result<Self, FilterError>
+    where
+        F: Fn(Call) -> HookFuture<'static, Answer> + Send + Sync + 'static,
+    {
+        self.calls.on(filter, handler)?;
+        Ok(self)
     }
 
     /// How long the hook may take for an answer: 5 seconds by default.
@@ -311,6 +364,7 @@ impl<S: EventSource> HubBuilder<S> {
                 source: self.source,
                 config,
                 authorize: self.authorize,
+                calls: self.calls,
                 origins: self.origins,
                 registry: Arc::new(Registry::new(self.connections)),
                 members: Arc::new(Members::new(self.of_identity, self.publishes_per_second)),

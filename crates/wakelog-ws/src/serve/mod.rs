@@ -6,6 +6,7 @@
 mod authorize;
 #[cfg(feature = "axum")]
 mod axum;
+mod calls;
 mod desk;
 mod driver;
 mod frame;
@@ -22,6 +23,7 @@ mod work;
 pub use authorize::{Authorize, Denied, HookFuture, Principal};
 #[cfg(feature = "axum")]
 pub use axum::{CLIENT, browser_client};
+pub use calls::{Answer, Call};
 pub use frame::{Frame, FrameError};
 pub use hub::{EmitError, Hub, HubBuilder, Published};
 pub use origin::{Origin, OriginError};

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use wakelog::Position;
 
 use super::authorize::{Principal, believe};
+use super::calls::Answer;
 use super::driver::now;
 use super::hub::Shared;
 use super::members::Member;
 use super::registry::Connection;
 use super::upgrade::Upgrade;
-use crate::protocol::{EVERYONE, ErrorCode, Hello, Publish, check_consumer};
+use crate::protocol::{EVERYONE, ErrorCode, Hello, Payload, Publish, check_consumer, personal};
 use crate::session::{AppendKey, Failure, OpenFailure, Place, ReadAnswer, SubKey};
 use crate::source::{EventSource, Outgoing, ReaderSpec, SourceCursor, SourceReader};
 
@@ -25,11 +26,18 @@ pub(super) enum Done<S: EventSource> {
     Cursor(Option<Result<S::Cursor, Failure>>),
     Opened(SubKey, Result<S::Reader, OpenFailure>),
     Read(SubKey, S::Reader, ReadAnswer),
-    /// The position behind the event.
-    Appended(AppendKey, Result<Position, Failure>),
+    Appended(AppendKey, Result<Outcome, Failure>),
     /// Everything before the position is durable.
     Durable(Position, Result<(), Failure>),
     Stored(S::Cursor, Result<Position, Failure>),
+}
+
+/// What became of an event.
+pub(super) enum Outcome {
+    /// It is in the log; the position behind it.
+    Stored(Position),
+    /// A handler has answered for it.
+    Replied(Payload),
 }
 
 pub(super) fn admit<S: EventSource>(
@@ -97,6 +105,7 @@ pub(super) fn open_reader<S: EventSource>(
             }
         }
         filters.push(EVERYONE.to_owned());
+        filters.extend(principal.from.as_deref().and_then(personal));
         let identities = principal
             .from
             .iter()
@@ -158,7 +167,16 @@ pub(super) fn append<S: EventSource>(
             from,
             payload,
         };
-        Done::Appended(key, shared.source.append(event).await)
+        if let Some(handler) = shared.calls.ask(&principal, &event) {
+            match shared.ask(handler).await {
+                Ok(Answer::Store) => {}
+                Ok(Answer::Reply(payload)) => {
+                    return Done::Appended(key, Ok(Outcome::Replied(payload)));
+                }
+                Err(failure) => return Done::Appended(key, Err(failure)),
+            }
+        }
+        Done::Appended(key, shared.source.append(event).await.map(Outcome::Stored))
     })
 }
 

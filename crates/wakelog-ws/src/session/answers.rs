@@ -10,7 +10,7 @@ use super::request::{
 use super::subscription::Doing;
 use super::{Cursor, Session, Slot, State, error};
 use crate::protocol::{
-    CloseCode, CursorState, EncodedPage, ErrorCode, ServerMessage, Welcome, WelcomeCursor,
+    CloseCode, CursorState, EncodedPage, ErrorCode, Payload, ServerMessage, Welcome, WelcomeCursor,
     WireError,
 };
 
@@ -199,6 +199,15 @@ impl Session {
                     ..error(code, message, "publish")
                 });
             }
+        }
+        self.end_drain();
+    }
+
+    /// Answers [`Request::Append`] for an event that was not appended: the application has taken
+    /// it, and says this.
+    pub fn handle_replied(&mut self, key: AppendKey, payload: Payload) {
+        if let Some(id) = self.appends.remove(&key) {
+            self.send(ServerMessage::Reply { id, payload });
         }
         self.end_drain();
     }

@@ -54,6 +54,15 @@ pub trait EventSource: Send + Sync + 'static {
     /// event.
     fn append(&self, event: Outgoing) -> impl Future<Output = Result<Position, Failure>> + Send;
 
+    /// Resolves when the cursor of a consumer has reached a position that [`append`](Self::append)
+    /// has said. A cursor that is not there, or goes away meanwhile, is a failure. The name is as
+    /// for [`open_cursor`](Self::open_cursor).
+    fn acked(
+        &self,
+        consumer: String,
+        position: Position,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
     /// Resolves when everything before a position that [`append`](Self::append) has said is
     /// durable. What was lost since is a failure, even if another event has its offset now.
     fn durable(&self, position: Position) -> impl Future<Output = Result<(), Failure>> + Send;
@@ -134,6 +143,15 @@ impl Outgoing {
         Self::to(crate::protocol::EVERYONE, payload)
     }
 
+    /// An event to the sessions of one identity, whatever they have subscribed to.
+    ///
+    /// An identity that breaks the rules of topics (white space, an empty token between dots) hears
+    /// nothing in this way, and emitting to it fails.
+    #[must_use]
+    pub fn to_identity(identity: &str, payload: Payload) -> Self {
+        Self::to(format!("{}.{identity}", crate::protocol::PERSONAL), payload)
+    }
+
     /// Also to those who hear this topic; each gets the event once.
     #[must_use]
     pub fn also_to(mut self, topic: impl Into<String>) -> Self {
@@ -173,6 +191,18 @@ impl Outgoing {
     #[must_use]
     pub fn topics(&self) -> &[String] {
         &self.topics
+    }
+
+    /// Who sends it.
+    #[must_use]
+    pub fn sender(&self) -> Option<&str> {
+        self.from.as_deref()
+    }
+
+    /// What kind of event it is.
+    #[must_use]
+    pub fn kind(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// The payload.

@@ -335,6 +335,10 @@ impl EventSource for Moody {
         self.log.append(event).await
     }
 
+    async fn acked(&self, consumer: String, position: Position) -> Result<(), Failure> {
+        self.log.acked(consumer, position).await
+    }
+
     async fn durable(&self, position: Position) -> Result<(), Failure> {
         self.log.durable(position).await
     }

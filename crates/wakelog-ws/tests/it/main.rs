@@ -14,4 +14,5 @@ mod floods;
 mod kit;
 mod lifecycle;
 mod rights;
+mod server_api;
 mod upgrades;

@@ -40,7 +40,16 @@ pub(super) fn read_failure(error: &ReadError) -> Failure {
 }
 
 pub(super) fn cursor_failure(error: &CursorError) -> Failure {
-    unavailable("the cursor cannot be opened at the moment", error)
+    unavailable("the cursor cannot be used at the moment", error)
+}
+
+pub(super) fn acked_failure(error: &CursorError) -> Failure {
+    match error {
+        CursorError::Unknown { .. } | CursorError::Expired { .. } => {
+            Failure::new(ErrorCode::NoCursor, "the consumer has no cursor")
+        }
+        _ => cursor_failure(error),
+    }
 }
 
 pub(super) fn ack_failure(error: &AckError) -> Failure {

@@ -15,9 +15,11 @@ use wakelog::{
 };
 
 use super::{EventSource, Outgoing, ReaderSpec};
-use crate::protocol::{ENCODING_ATTRIBUTE, EVERYONE, ErrorCode, ResetReason};
+use crate::protocol::{ENCODING_ATTRIBUTE, EVERYONE, ErrorCode, PERSONAL, ResetReason};
 use crate::session::{Failure, OpenFailure, Place};
-use failure::{append_failure, cursor_failure, internal, read_failure, sync_failure};
+use failure::{
+    acked_failure, append_failure, cursor_failure, internal, read_failure, sync_failure,
+};
 
 pub use cursor::LogCursor;
 pub use reader::LogReader;
@@ -132,7 +134,8 @@ impl EventSource for LogSource {
         }
         // All that a session can hear, so that the cursor does not move by itself over events that
         // its client may want.
-        let builder = self.log.cursor(&name).topics([">", EVERYONE]).refilter();
+        let hearable = [">", EVERYONE, &format!("{PERSONAL}.>")];
+        let builder = self.log.cursor(&name).topics(hearable).refilter();
         let builder = builder.start(Start::Latest).level(ReadLevel::Durable);
         let mut cursor = builder.open().map_err(|error| cursor_failure(&error))?;
         // One that has expired begins anew.
@@ -177,6 +180,14 @@ impl EventSource for LogSource {
             .map_err(|_| internal())?
             .map(|appended| appended.position)
             .map_err(|error| append_failure(&error))
+    }
+
+    async fn acked(&self, consumer: String, position: Position) -> Result<(), Failure> {
+        let name = format!("{CURSOR_PREFIX}{consumer}");
+        // The cursor wants something above the event, which stands one below the position.
+        let event = position.offset.saturating_sub(1);
+        let acked = self.log.acked(&name, event).await;
+        acked.map_err(|error| acked_failure(&error))
     }
 
     async fn durable(&self, position: Position) -> Result<(), Failure> {

@@ -1,0 +1,69 @@
+//! What clients publish to the application instead of, or before, the log.
+
+use std::fmt;
+use std::sync::Arc;
+
+use wakelog::{Filter, FilterError};
+
+use super::authorize::{HookFuture, Principal};
+use crate::protocol::Payload;
+use crate::source::Outgoing;
+
+/// An event that a client has published, on its way to a handler; see
+/// [`HubBuilder::on`](super::HubBuilder::on).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Call {
+    /// Who has published it, as the hub knows the session.
+    pub client: Arc<Principal>,
+    /// The event as it would be stored, with the identity that the hub has set.
+    pub event: Outgoing,
+}
+
+/// What a handler makes of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Answer {
+    /// It is stored, and the client gets `published`, as without a handler.
+    Store,
+    /// It is not stored; the client gets this.
+    Reply(Payload),
+}
+
+type Handler = Arc<dyn Fn(Call) -> HookFuture<'static, Answer> + Send + Sync>;
+
+/// The handlers of a hub, in the order in which they were set.
+#[derive(Clone, Default)]
+pub(super) struct Calls(Vec<(Filter, Handler)>);
+
+impl Calls {
+    pub(super) fn on<F>(&mut self, filter: &str, handler: F) -> Result<(), FilterError>
+    where
+        F: Fn(Call) -> HookFuture<'static, Answer> + Send + Sync + 'static,
+    {
+        self.0.push((Filter::parse(filter)?, Arc::new(handler)));
+        Ok(())
+    }
+
+    /// Asks the first handler that hears one of the topics; none if there is no such handler.
+    pub(super) fn ask(
+        &self,
+        client: &Arc<Principal>,
+        event: &Outgoing,
+    ) -> Option<HookFuture<'static, Answer>> {
+        let heard = |filter: &Filter| event.topics.iter().any(|topic| filter.matches(topic));
+        let (_, handler) = self.0.iter().find(|(filter, _)| heard(filter))?;
+        Some(handler(Call {
+            client: Arc::clone(client),
+            event: event.clone(),
+        }))
+    }
+}
+
+impl fmt::Debug for Calls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.0.iter().map(|(filter, _)| filter))
+            .finish()
+    }
+}
