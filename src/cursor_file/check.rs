@@ -10,7 +10,7 @@ use crate::format::{
     SlotKey, SlotWord, chunk_bytes, chunk_slots, place_of, slot_at, slot_number,
 };
 use crate::types::{LogId, to_u64};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 
 /// Slots that are read by one call.
@@ -51,7 +51,7 @@ fn check_chunk(
     file: &dyn RawFile,
     number: u16,
     log: LogId,
-    defined: &HashMap<u32, Newest>,
+    defined: &BTreeMap<u32, Newest>,
     faults: &mut Vec<Corruption>,
 ) -> io::Result<()> {
     let mut page = [0; CHUNK_PAGE_BYTES];

@@ -14,7 +14,7 @@ use crate::format::{
 };
 use crate::types::{LogId, to_u64};
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -49,6 +49,7 @@ impl CursorFile {
             chunks: &chunks,
             table: Table::default(),
             faults,
+            met_twice: false,
         };
         let Loaded {
             table,
@@ -185,14 +186,15 @@ pub(super) struct Newest {
     pub(super) kind: DefinitionKind,
 }
 
-/// Of each slot the definition with the highest generation, and of that the highest id.
+/// Of each slot the definition with the highest generation, and of that the highest id. In the
+/// order of the slots, so that whoever goes through them goes through the slots' files.
 pub(super) fn newest(
     definitions: &mut Definitions,
     log: LogId,
     secret: &[u8; 16],
     faults: &mut Vec<Corruption>,
-) -> io::Result<HashMap<u32, Newest>> {
-    let mut newest: HashMap<u32, Newest> = HashMap::new();
+) -> io::Result<BTreeMap<u32, Newest>> {
+    let mut newest: BTreeMap<u32, Newest> = BTreeMap::new();
     definitions.search(log, |seen| match seen {
         Seen::Damage(at) => tell(faults, definitions::damaged_at(at)),
         Seen::Definition(position, definition) => {

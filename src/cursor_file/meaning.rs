@@ -7,7 +7,7 @@ use super::table::{Entry, NOWHERE, Table};
 use crate::error::Corruption;
 use crate::format::{DefinitionKind, SlotHeader, SlotKey, SlotWord, place_of};
 use crate::types::{LogId, MAX_OFFSET};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// What was found so far.
 pub(super) struct Found<'a> {
@@ -15,6 +15,8 @@ pub(super) struct Found<'a> {
     pub(super) chunks: &'a Chunks,
     pub(super) table: Table,
     pub(super) faults: Vec<Corruption>,
+    /// Whether a name has met another slot of its own.
+    pub(super) met_twice: bool,
 }
 
 /// What the files say.
@@ -45,9 +47,11 @@ enum Meaning {
 
 impl Found<'_> {
     /// Judges each slot that has a definition, and then the others.
-    pub(super) fn load(mut self, mut newest: HashMap<u32, Newest>) -> Loaded {
+    pub(super) fn load(mut self, mut newest: BTreeMap<u32, Newest>) -> Loaded {
         let (mut used, mut unwritten) = (Vec::new(), Vec::new());
         let (mut stale, mut live) = (HashMap::new(), 0);
+        let in_use = |newest: &&Newest| newest.kind == DefinitionKind::InUse;
+        self.table.reserve(newest.values().filter(in_use).count());
         newest.retain(|slot, definition| {
             let meaning = self.meaning(*slot, definition);
             let corrupt = meaning == Meaning::Corrupt;
@@ -82,12 +86,13 @@ impl Found<'_> {
             table,
             faults,
             chunks,
+            met_twice,
             ..
         } = self;
         // A name that was deleted, or had expired, and was made again, when the power went before
         // the first of the two was on disk: the later one holds.
         used.retain(|(slot, hash, generation)| {
-            let holds = table.get(*hash).is_some_and(|entry| entry.slot == *slot);
+            let holds = !met_twice || table.get(*hash).is_some_and(|entry| entry.slot == *slot);
             if let Some((chunk, index)) = chunks.place_of(*slot).filter(|_| !holds) {
                 chunk.slot(index).clear();
                 stale.insert(*slot, *generation);
@@ -181,13 +186,16 @@ impl Found<'_> {
     }
 
     /// The last two rows: there is no good definition.
-    fn look_at_the_rest(&mut self, defined: &HashMap<u32, Newest>) {
+    fn look_at_the_rest(&mut self, defined: &BTreeMap<u32, Newest>) {
         let chunks = self.chunks;
+        // Both in the order of the slots.
+        let mut defined = defined.keys().peekable();
         for chunk in chunks.iter() {
             for index in 0..chunk.slots() {
                 let number = chunk.slot_number(index);
                 let slot = chunk.slot(index);
-                if slot.is_zero() || defined.contains_key(&number) {
+                while defined.next_if(|other| **other < number).is_some() {}
+                if defined.peek() == Some(&&number) || slot.is_zero() {
                     continue;
                 }
                 match self.header(number, slot) {
@@ -215,6 +223,7 @@ impl Found<'_> {
     /// defined later. Beside damage the other one is damage too.
     fn know(&mut self, hash: u64, entry: Entry) {
         let known = self.table.get(hash);
+        self.met_twice |= known.is_some();
         let worth = |entry: &Entry| (!entry.corrupt, entry.position);
         let holds = known.is_none_or(|known| worth(&known) < worth(&entry));
         let other = if holds { known } else { Some(entry) };

@@ -175,29 +175,26 @@ impl Inner {
     ///
     /// The end of the gap is on disk before `acked` gives it up.
     pub(super) fn settle(&self, slots: &[u32], end: u64) -> io::Result<()> {
-        let cursors = || {
-            let places = slots
-                .iter()
-                .filter_map(|number| self.chunks.place_of(*number));
-            places.map(|(chunk, index)| progress_of(chunk, index))
-        };
-        for cursor in cursors() {
-            if let Some(acked) = cursor.get(SlotWord::Acked).filter(|acked| *acked > end) {
-                cursor.raise(SlotWord::Kept, acked);
-            }
+        let places = slots
+            .iter()
+            .filter_map(|number| self.chunks.place_of(*number));
+        let cursors = places.filter_map(|(chunk, index)| {
+            let cursor = progress_of(chunk, index);
+            let acked = cursor.get(SlotWord::Acked)?;
+            // Only where it changes something: a log may have a million cursors.
+            let differs = acked > end || cursor.get(SlotWord::Saved) != Some(acked);
+            differs.then_some((cursor, acked))
+        });
+        let cursors: Vec<_> = cursors.collect();
+        for (cursor, acked) in cursors.iter().filter(|(_, acked)| *acked > end) {
+            cursor.raise(SlotWord::Kept, *acked);
         }
         self.sync_chunks()?;
-        for cursor in cursors() {
-            let Some(acked) = cursor.get(SlotWord::Acked) else {
-                continue;
-            };
+        for (cursor, acked) in cursors {
             if acked > end {
                 cursor.set(SlotWord::Acked, end);
             }
-            // Only where it changes something: a log may have a million cursors.
-            if cursor.get(SlotWord::Saved) != Some(acked.min(end)) {
-                cursor.set(SlotWord::Saved, acked.min(end));
-            }
+            cursor.set(SlotWord::Saved, acked.min(end));
         }
         self.sync_chunks()?;
         let unfinished = slots.iter().filter(|number| {

@@ -32,6 +32,11 @@ impl Table {
         self.by_hash.len()
     }
 
+    /// Makes room for so many more at once.
+    pub(super) fn reserve(&mut self, more: usize) {
+        self.by_hash.reserve(more);
+    }
+
     pub(super) fn get(&self, hash: u64) -> Option<Entry> {
         self.by_hash.get(&hash).map(|(slot, position)| Entry {
             slot: slot & !CORRUPT,

@@ -254,6 +254,18 @@ fn add(register: u16, byte: u8) -> u16 {
     (register << 8 & CRC_MASK) ^ TABLES[7][usize::from(top)]
 }
 
+/// Eight bytes at once. Of the register itself, the upper eight bits are as the first byte to go
+/// through, and the other three as the beginning of the second.
+#[inline]
+fn add_eight(register: u16, bytes: [u8; 8]) -> u16 {
+    let [first, second] = [register >> 3, (register & 0b111) << 5].map(usize::from);
+    let looked_up = bytes.into_iter().zip(&TABLES);
+    looked_up.fold(
+        TABLES[0][first] ^ TABLES[1][second],
+        |all, (byte, table)| all ^ table[usize::from(byte)],
+    )
+}
+
 /// What the words of one use of a slot are bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SlotKey {
@@ -263,11 +275,8 @@ pub(crate) struct SlotKey {
 
 impl SlotKey {
     pub(crate) fn new(slot: u32, generation: u32) -> SlotKey {
-        let place = slot
-            .to_le_bytes()
-            .into_iter()
-            .chain(generation.to_le_bytes());
-        let place = place.fold(CRC_INITIAL, add);
+        let place = u64::from(generation) << 32 | u64::from(slot);
+        let place = add_eight(CRC_INITIAL, place.to_le_bytes());
         let words = [
             SlotWord::Acked,
             SlotWord::Saved,
@@ -280,7 +289,7 @@ impl SlotKey {
             // From an empty register the value 0 would give a word of zeros, and a word that was
             // never written must not verify.
             let register = if register == 0 { CRC_INITIAL } else { register };
-            [0; 8].into_iter().fold(register, add)
+            add_eight(register, [0; 8])
         });
         SlotKey { bound }
     }
