@@ -15,6 +15,13 @@ pub enum ClientMessage {
     Hello(Hello),
     /// Opens a subscription.
     Subscribe(Subscribe),
+    /// Gives a subscription other filters.
+    Change {
+        /// The subscription.
+        sub: String,
+        /// The filters as text; each one parses.
+        filters: Vec<String>,
+    },
     /// Gives credit to a subscription.
     Credit {
         /// The subscription.

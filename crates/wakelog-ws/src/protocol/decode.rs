@@ -49,6 +49,7 @@ pub fn decode(text: &str) -> Result<ClientMessage, DecodeError> {
     let (re, result) = match head.kind.as_ref() {
         "hello" => ("hello", hello(text)),
         "subscribe" => ("subscribe", subscribe(text)),
+        "change" => ("change", change(text)),
         "credit" => ("credit", credit(text)),
         "ack" => ("ack", ack(text)),
         "publish" => ("publish", publish(text)),
@@ -169,12 +170,7 @@ fn subscribe(text: &str) -> Result<ClientMessage, Problem> {
     }
     let wire: Wire<'_> = parse(text)?;
     check_text("sub", &wire.sub, MAX_SUB).map_err(Problem::bad)?;
-    if wire.filters.is_empty() {
-        return Err(Problem::bad("a subscription has at least one filter"));
-    }
-    for filter in &wire.filters {
-        check_filter(filter).map_err(named(ErrorCode::BadFilter))?;
-    }
+    check_filters(&wire.filters)?;
     let start = match (wire.position, wire.start) {
         (Some(text), _) => StartAt::Position(position(&text)?),
         (None, None) => StartAt::Cursor,
@@ -194,6 +190,27 @@ fn subscribe(text: &str) -> Result<ClientMessage, Problem> {
         start,
         credit,
     }))
+}
+
+fn check_filters(filters: &[String]) -> Result<(), Problem> {
+    if filters.is_empty() {
+        return Err(Problem::bad("a subscription has at least one filter"));
+    }
+    for filter in filters {
+        check_filter(filter).map_err(named(ErrorCode::BadFilter))?;
+    }
+    Ok(())
+}
+
+fn change(text: &str) -> Result<ClientMessage, Problem> {
+    #[derive(Deserialize)]
+    struct Wire {
+        sub: String,
+        filters: Vec<String>,
+    }
+    let Wire { sub, filters } = parse(text)?;
+    check_filters(&filters)?;
+    Ok(ClientMessage::Change { sub, filters })
 }
 
 fn credit(text: &str) -> Result<ClientMessage, Problem> {

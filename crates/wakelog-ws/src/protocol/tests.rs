@@ -40,6 +40,7 @@ fn every_client_message_of_the_document_decodes() {
     for kind in [
         "hello",
         "subscribe",
+        "change",
         "credit",
         "ack",
         "publish",
@@ -56,6 +57,7 @@ fn every_client_message_of_the_document_decodes() {
         let decoded = match message {
             ClientMessage::Hello(_) => "hello",
             ClientMessage::Subscribe(_) => "subscribe",
+            ClientMessage::Change { .. } => "change",
             ClientMessage::Credit { .. } => "credit",
             ClientMessage::Ack { .. } => "ack",
             ClientMessage::Publish(_) => "publish",

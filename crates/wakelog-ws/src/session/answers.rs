@@ -55,6 +55,10 @@ impl Session {
         match answer {
             Ok(Opened { position, end }) => {
                 let sub = &mut self.subscriptions[index];
+                if let Some(key) = sub.replaced.take() {
+                    sub.live = false;
+                    self.requests.push_back(Request::CloseReader { key });
+                }
                 sub.doing = Doing::Ready;
                 sub.at = Some(position);
                 sub.told = Some(position);
@@ -71,6 +75,9 @@ impl Session {
                         position,
                     });
                 }
+            }
+            Err(failure) if self.subscriptions[index].replaced.is_some() => {
+                self.refuse_change(index, failure);
             }
             Err(failure) => {
                 let sub = self.subscriptions.remove(index).name;
@@ -99,8 +106,38 @@ impl Session {
         }
     }
 
+    /// The reader with other filters cannot be opened: the one that there was goes on.
+    fn refuse_change(&mut self, index: usize, failure: OpenFailure) {
+        let sub = &mut self.subscriptions[index];
+        sub.key = sub.replaced.take().unwrap_or(sub.key);
+        sub.doing = Doing::Ready;
+        let name = Some(sub.name.clone());
+        let Failure { code, message } = match failure {
+            OpenFailure::Failed(failure) => failure,
+            // The position was one of this log a moment ago; the reader that is kept will tell
+            // what has become of it.
+            OpenFailure::Reset { .. } => {
+                Failure::new(ErrorCode::Unavailable, "the log has changed")
+            }
+        };
+        self.refuse(WireError {
+            sub: name,
+            ..error(code, message, "change")
+        });
+    }
+
     /// Answers [`Request::ReadPage`].
     pub fn handle_read(&mut self, key: SubKey, answer: ReadAnswer) {
+        self.take_read(key, answer);
+        let index = self.subscriptions.iter().position(|sub| sub.key == key);
+        if let Some(index) = index {
+            if let Some(filters) = self.subscriptions[index].change.take() {
+                self.start_change(index, filters);
+            }
+        }
+    }
+
+    fn take_read(&mut self, key: SubKey, answer: ReadAnswer) {
         let Slot::Reading {
             key: reading,
             events,

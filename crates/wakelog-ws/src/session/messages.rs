@@ -66,6 +66,9 @@ impl Session {
         match (&self.state, message) {
             (State::AwaitHello(_), ClientMessage::Hello(hello)) => self.handle_hello(hello),
             (State::Open, ClientMessage::Subscribe(subscribe)) => self.handle_subscribe(subscribe),
+            (State::Open, ClientMessage::Change { sub, filters }) => {
+                self.handle_change(sub, filters);
+            }
             (State::Open, ClientMessage::Credit { sub, grant }) => self.handle_credit(&sub, grant),
             (State::Open, ClientMessage::Ack { position }) => self.handle_ack(position),
             (State::Open, ClientMessage::Publish(publish)) => self.handle_publish(publish),
@@ -134,6 +137,40 @@ impl Session {
             key,
             filters,
             place,
+        });
+    }
+
+    fn handle_change(&mut self, name: String, filters: Vec<String>) {
+        let open = |sub: &Subscription| sub.name == name && sub.doing != Doing::Opening;
+        let Some(index) = self.subscriptions.iter().position(open) else {
+            self.no_such_sub(name, "change");
+            return;
+        };
+        if filters.len() > self.config.limits.filters {
+            self.refuse(WireError {
+                sub: Some(name),
+                ..error(ErrorCode::BadMessage, "too many filters", "change")
+            });
+        } else if self.subscriptions[index].doing == Doing::Reading {
+            self.subscriptions[index].change = Some(filters);
+        } else {
+            self.start_change(index, filters);
+        }
+    }
+
+    /// Opens a reader with other filters where the present one stands, which is kept until then.
+    pub(super) fn start_change(&mut self, index: usize, filters: Vec<String>) {
+        let key = SubKey(self.fresh_key());
+        let sub = &mut self.subscriptions[index];
+        let Some(at) = sub.at else {
+            return;
+        };
+        sub.replaced = Some(std::mem::replace(&mut sub.key, key));
+        sub.doing = Doing::Opening;
+        self.requests.push_back(Request::OpenReader {
+            key,
+            filters,
+            place: Place::Position(at),
         });
     }
 

@@ -192,7 +192,7 @@ impl Session {
         let opening = || {
             self.subscriptions
                 .iter()
-                .any(|sub| sub.doing == Doing::Opening)
+                .any(|sub| sub.doing == Doing::Opening || sub.change.is_some())
         };
         match self.state {
             State::AwaitHello(_) => true,

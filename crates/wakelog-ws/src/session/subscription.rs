@@ -30,6 +30,10 @@ pub(super) struct Subscription {
     /// What the client was last told of it.
     pub(super) told: Option<Position>,
     pub(super) live: bool,
+    /// Other filters that wait for the page that is being read.
+    pub(super) change: Option<Vec<String>>,
+    /// The reader that goes on if the one with other filters cannot be opened.
+    pub(super) replaced: Option<SubKey>,
     events: u64,
     /// Below zero after a page that took more than there was.
     bytes: i64,
@@ -52,6 +56,8 @@ impl Subscription {
             at: None,
             told: None,
             live: false,
+            change: None,
+            replaced: None,
             events: 0,
             bytes: 0,
             cap,

@@ -7,6 +7,7 @@
 )]
 
 mod bad_input;
+mod changing;
 mod client_file;
 mod delivery;
 mod faults;

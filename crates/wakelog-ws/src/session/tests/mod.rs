@@ -1,5 +1,6 @@
 //! Sessions driven by hand: what the client says, what the outside answers, what comes out.
 
+mod changing;
 mod life;
 mod reading;
 mod writing;
