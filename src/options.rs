@@ -191,6 +191,7 @@ impl Options {
     }
 
     /// How many sealed segments stay mapped while nobody reads them: 1 to 4,096; 64 by default.
+    /// What was verified of them is remembered as long: 16 KiB each where a filter was read.
     pub fn open_segments(mut self, segments: u32) -> Options {
         self.open_segments = segments;
         self

@@ -1,6 +1,8 @@
 //! Fields in byte records, and the checksum over them.
 
 use crate::types::LogId;
+use crc32fast::Hasher;
+use std::sync::LazyLock;
 
 /// Bytes of a sector: what stands twice stands in two of them.
 pub(crate) const SECTOR: usize = 512;
@@ -40,18 +42,31 @@ pub(super) fn put<const N: usize>(record: &mut [u8], at: usize, field: [u8; N]) 
     record[at..at + N].copy_from_slice(&field);
 }
 
+/// Cloned for each checksum: a new one would ask the machine each time what it is capable of, which
+/// costs more than the checksum of a few bytes.
+static HASHER: LazyLock<Hasher> = LazyLock::new(Hasher::new);
+
 /// CRC-32 (IEEE 802.3) of the bytes.
 #[inline]
 pub(crate) fn crc(bytes: &[u8]) -> u32 {
-    crc_after(0, bytes)
+    let mut hasher = HASHER.clone();
+    hasher.update(bytes);
+    hasher.finalize()
 }
 
 /// The checksum of `bytes` behind others whose checksum is `before`.
 #[inline]
 pub(super) fn crc_after(before: u32, bytes: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new_with_initial(before);
+    let mut hasher = Hasher::new_with_initial(before);
     hasher.update(bytes);
     hasher.finalize()
+}
+
+/// As [`crc_after`] of the 16 bytes of `word`. The register is folded into the first four bytes in
+/// the first place, so that what comes before can be folded in here.
+#[inline]
+pub(super) fn crc_of_word_after(before: u32, word: u128) -> u32 {
+    crc(&(word ^ u128::from(before)).to_le_bytes())
 }
 
 /// The checksum of the log id and then the bytes, so that a record does not verify in another log.

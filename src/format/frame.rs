@@ -1,6 +1,6 @@
 //! Frames: the header, the checksum, and the bodies of control frames.
 
-use super::bytes::{crc, crc_after, put, u32_at, u64_at};
+use super::bytes::{crc, crc_after, crc_of_word_after, put, u32_at, u64_at};
 use super::record::LEAST_RECORD;
 use crate::types::{Epoch, LogId, MAX_OFFSET, to_usize};
 
@@ -54,13 +54,13 @@ impl FrameKind {
     }
 
     fn from_code(code: u8) -> Option<FrameKind> {
-        let kinds = [
-            FrameKind::Event,
-            FrameKind::Batch,
-            FrameKind::Epoch,
-            FrameKind::Skip,
-        ];
-        kinds.into_iter().find(|kind| kind.code() == code)
+        match code {
+            1 => Some(FrameKind::Event),
+            2 => Some(FrameKind::Batch),
+            3 => Some(FrameKind::Epoch),
+            4 => Some(FrameKind::Skip),
+            _ => None,
+        }
     }
 }
 
@@ -108,15 +108,7 @@ pub(crate) const fn padded(length: usize) -> usize {
 /// is one, [`verify`] says.
 #[inline]
 pub(crate) fn decode_head(bytes: &[u8]) -> Option<FrameHead> {
-    let bytes: &[u8; FRAME_HEADER] = bytes.first_chunk()?;
-    let head = FrameHead {
-        length: u32_at(bytes, LENGTH_AT),
-        checksum: u32_at(bytes, CHECKSUM_AT),
-        offset: u64_at(bytes, OFFSET_AT),
-        time: u64_at(bytes, TIME_AT),
-        count: u32_at(bytes, COUNT_AT),
-        kind: FrameKind::from_code(bytes[KIND_AT])?,
-    };
+    let head = read_head(bytes)?;
     let records = head.bytes().checked_sub(FRAME_HEADER)?;
     let plausible = match head.kind {
         FrameKind::Event => head.count == 1 && records >= LEAST_RECORD,
@@ -127,6 +119,20 @@ pub(crate) fn decode_head(bytes: &[u8]) -> Option<FrameHead> {
     // So the offset behind the frame is one too.
     let end = head.offset.checked_add(u64::from(head.count))?;
     (plausible && end <= MAX_OFFSET).then_some(head)
+}
+
+/// As [`decode_head`], for a frame that has verified: what was found then is not looked at again.
+#[inline]
+pub(crate) fn read_head(bytes: &[u8]) -> Option<FrameHead> {
+    let bytes: &[u8; FRAME_HEADER] = bytes.first_chunk()?;
+    Some(FrameHead {
+        length: u32_at(bytes, LENGTH_AT),
+        checksum: u32_at(bytes, CHECKSUM_AT),
+        offset: u64_at(bytes, OFFSET_AT),
+        time: u64_at(bytes, TIME_AT),
+        count: u32_at(bytes, COUNT_AT),
+        kind: FrameKind::from_code(bytes[KIND_AT])?,
+    })
 }
 
 /// Whether the frame is what was written there. `frame` is the whole of it without padding, and
@@ -157,7 +163,7 @@ pub(super) fn body_crc(frame: &[u8]) -> u32 {
 #[inline]
 pub(super) fn finish(body: u32, offset: u64, time: u64, length: u32, context: Context) -> u32 {
     let place = u128::from(offset) | u128::from(time) << 64;
-    crc_after(body ^ length ^ context.0, &place.to_le_bytes())
+    crc_of_word_after(body ^ length ^ context.0, place)
 }
 
 /// The epoch that begins with this frame, if it is an epoch frame.

@@ -33,7 +33,8 @@ pub(crate) use definition::{
 };
 pub(crate) use epoch_record::{EPOCH_RECORD_BYTES, EpochRecord};
 pub(crate) use frame::{
-    Context, FRAME_HEADER, FrameHead, FrameKind, context, decode_epoch, decode_head, padded, verify,
+    Context, FRAME_HEADER, FrameHead, FrameKind, context, decode_epoch, decode_head, padded,
+    read_head, verify,
 };
 pub(crate) use frame_buffer::{FrameBuffer, FrameId, Limits};
 pub(crate) use ids::{EntriesCrc, ID_ENTRY_BYTES, IDS_HEADER, IdEntry, IdsHead, id_hash};
@@ -47,7 +48,7 @@ pub(crate) use segment_header::{
     activation_words,
 };
 pub(crate) use skip::{Skip, SkipReason, decode_skip};
-pub(crate) use varint::{put_varint, take_varint};
+pub(crate) use varint::{pass_varint, put_varint, take_varint};
 
 /// The format version that this release writes, and the highest that it reads.
 pub(crate) const VERSION: u16 = 0;

@@ -324,7 +324,15 @@ fn check_audience(bytes: &[u8]) -> Option<()> {
     if !within || usize::from(not_to) > MAX_NOT_TO {
         return None;
     }
-    take_names(&mut rest, u16::from(topics) + u16::from(not_to))?;
+    let names = u16::from(topics) + u16::from(not_to);
+    if rest.is_ascii() {
+        // Which is UTF-8, wherever it is cut into names.
+        for _ in 0..names {
+            take_bytes(&mut rest)?;
+        }
+    } else {
+        take_names(&mut rest, names)?;
+    }
     rest.is_empty().then_some(())
 }
 

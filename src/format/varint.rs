@@ -29,6 +29,14 @@ pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
+/// Passes a number without looking at it.
+#[inline]
+pub(crate) fn pass_varint(bytes: &mut &[u8]) -> Option<()> {
+    let last = bytes.iter().position(|byte| *byte < 0x80)?;
+    *bytes = &bytes[last + 1..];
+    Some(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! The dictionary: topics in the order of their bytes, in blocks that verify one by one.
 
 use super::postings::Unfit;
-use crate::format::{IndexHeader, crc, put_varint, take_varint};
+use crate::format::{IndexHeader, crc, pass_varint, put_varint, take_varint};
 use crate::types::{to_u64, to_usize};
 use std::ops::Range;
 
@@ -188,6 +188,56 @@ impl<'a> Entries<'a> {
         })
     }
 
+    /// What is known of `wanted`, if it is here. The topics on the way are only compared as far as
+    /// they differ from the one before, all of which come before `wanted`.
+    pub(super) fn find(mut self, wanted: &[u8]) -> Result<Option<Entry>, Unfit> {
+        // Bytes that the topic before has in common with `wanted`.
+        let mut same = 0;
+        while let Some((&[shared, more], rest)) = self.rest.split_first_chunk() {
+            let shared = usize::from(shared);
+            let (more, rest) = rest.split_at_checked(usize::from(more)).ok_or(Unfit)?;
+            self.rest = rest;
+            if shared < same {
+                return Ok(None);
+            }
+            if shared == same {
+                let left = &wanted[same..];
+                let pairs = left.iter().zip(more);
+                let further = pairs.take_while(|(a, b)| a == b).count();
+                match (left.get(further), more.get(further)) {
+                    (None, None) => return self.take_known().map(Some).ok_or(Unfit),
+                    (Some(wanted), Some(found)) if found > wanted => return Ok(None),
+                    (None, Some(_)) => return Ok(None),
+                    _ => same += further,
+                }
+            }
+            self.pass_known().ok_or(Unfit)?;
+        }
+        if self.rest.is_empty() {
+            Ok(None)
+        } else {
+            Err(Unfit)
+        }
+    }
+
+    /// Passes what is known of a topic.
+    #[inline]
+    fn pass_known(&mut self) -> Option<()> {
+        let mut rest = self.rest;
+        for _ in 0..3 {
+            pass_varint(&mut rest)?;
+        }
+        let place = take_varint(&mut rest)?;
+        let bytes = if place & 1 == 1 {
+            usize::try_from(place >> 1).ok()?
+        } else {
+            pass_varint(&mut rest)?;
+            size_of::<u32>()
+        };
+        self.rest = rest.get(bytes..)?;
+        Some(())
+    }
+
     /// The next topic and what is known of it.
     pub(super) fn next(&mut self) -> Result<Option<(&[u8], Entry)>, Unfit> {
         if self.rest.is_empty() {
@@ -199,12 +249,19 @@ impl<'a> Entries<'a> {
 
     fn take(&mut self) -> Option<Entry> {
         let (&[shared, more], rest) = self.rest.split_first_chunk()?;
-        let (more, mut rest) = rest.split_at_checked(usize::from(more))?;
+        let (more, rest) = rest.split_at_checked(usize::from(more))?;
         if usize::from(shared) > self.topic.len() {
             return None;
         }
         self.topic.truncate(usize::from(shared));
         self.topic.extend_from_slice(more);
+        self.rest = rest;
+        self.take_known()
+    }
+
+    /// Takes what is known of a topic.
+    fn take_known(&mut self) -> Option<Entry> {
+        let mut rest = self.rest;
         let events = take_varint(&mut rest)?;
         let excluding = take_varint(&mut rest)?;
         if events > self.most || excluding > events {

@@ -5,8 +5,11 @@ use super::dictionary::Entry;
 use super::postings::{Posting, Unfit};
 use super::run::Run;
 use crate::segment::{Place, Segment};
-use crate::types::{FilterSet, to_usize};
+use crate::types::{Epoch, FilterSet, to_usize};
 use std::sync::Arc;
+
+/// How many matches ahead are fetched: enough for memory to answer meanwhile.
+const AHEAD: usize = 8;
 
 /// Postings that are taken out of the lists at a time, about.
 const WINDOW: usize = 1_024;
@@ -78,7 +81,8 @@ impl Jumps {
 
     /// The first match at or above `from`, which never goes back. It is the first one of the next
     /// call too, until `from` has passed it.
-    pub(crate) fn peek(&mut self, from: u64) -> Result<Option<Posting>, Unfit> {
+    #[inline]
+    pub(crate) fn peek(&mut self, segment: &Segment, from: u64) -> Result<Option<Posting>, Unfit> {
         loop {
             while let Some(posting) = self.window.get(self.taken) {
                 if posting.offset >= from {
@@ -95,6 +99,7 @@ impl Jumps {
                 continue;
             }
             self.fill(from.max(self.known))?;
+            segment.ask_for(self.window.iter().map(|posting| posting.frame));
         }
     }
 
@@ -113,9 +118,11 @@ impl Jumps {
             known = known.min(part.run.read(entry, from, least, &mut self.window)?);
         }
         self.window.retain(|posting| posting.offset < known);
-        self.window.sort_unstable_by_key(|posting| posting.offset);
-        // An event that is to several of the topics comes once.
-        self.window.dedup_by_key(|posting| posting.offset);
+        if part.entries.len() > 1 {
+            self.window.sort_unstable_by_key(|posting| posting.offset);
+            // An event that is to several of the topics comes once.
+            self.window.dedup_by_key(|posting| posting.offset);
+        }
         // What verifies and yet does not go on would be asked for again and again.
         if known <= from && from < part.run.next() {
             return Err(Unfit);
@@ -152,13 +159,16 @@ impl Jumps {
         Some((matches, part.run.next()))
     }
 
-    /// The place of a match's frame, whose first offset the frame itself must say.
-    pub(crate) fn place(&self, segment: &Segment, posting: &Posting) -> Place {
+    /// The epoch of a match's frame.
+    pub(crate) fn epoch(&self, posting: &Posting) -> Epoch {
         let at = to_usize(posting.frame);
-        let run = self.parts.iter().find(|part| at < part.run.covers());
-        match run {
-            Some(part) => part.run.place(segment, at, posting.offset),
-            None => segment.start(),
-        }
+        let part = self.parts.iter().find(|part| at < part.run.covers());
+        part.map_or_else(Epoch::default, |part| part.run.epoch_at(at))
+    }
+
+    /// A match that comes some way behind the one that was peeked at last.
+    #[inline]
+    pub(crate) fn ahead(&self) -> Option<&Posting> {
+        self.window.get(self.taken + AHEAD)
     }
 }

@@ -123,7 +123,8 @@ impl Run {
         self.header.events
     }
 
-    fn epoch_at(&self, at: usize) -> Epoch {
+    /// The epoch of the frame at this frame position.
+    pub(crate) fn epoch_at(&self, at: usize) -> Epoch {
         let after = self
             .epochs
             .partition_point(|epoch| to_usize(epoch.at) <= at);
@@ -132,7 +133,7 @@ impl Run {
     }
 
     /// The place of a frame.
-    pub(crate) fn place(&self, segment: &Segment, at: usize, offset: u64) -> Place {
+    pub(super) fn place(&self, segment: &Segment, at: usize, offset: u64) -> Place {
         let epoch = self.epoch_at(at);
         let context = segment.keys().context(epoch);
         Place {
@@ -159,12 +160,8 @@ impl Run {
         prefix: &[u8],
         mut each: impl FnMut(&[u8], Entry) -> bool,
     ) -> Result<(), Unfit> {
-        let after = self
-            .blocks
-            .partition_point(|block| block.first(&self.tables) <= prefix);
-        for block in &self.blocks[after.saturating_sub(1)..] {
-            let bytes = self.bytes.get(block.at, block.bytes).ok_or(Unfit)?;
-            let mut entries = Entries::new(block, bytes, &self.header)?;
+        for block in self.blocks_from(prefix) {
+            let mut entries = self.entries(block)?;
             while let Some((topic, entry)) = entries.next()? {
                 if topic < prefix {
                     continue;
@@ -178,13 +175,23 @@ impl Run {
     }
 
     fn literal(&self, topic: &str) -> Result<Option<Entry>, Unfit> {
-        let mut found = None;
-        self.each(topic.as_bytes(), |text, entry| {
-            // The first one that begins with the topic is the topic, if it is there.
-            found = (text == topic.as_bytes()).then_some(entry);
-            false
-        })?;
-        Ok(found)
+        let topic = topic.as_bytes();
+        match self.blocks_from(topic).first() {
+            Some(block) => self.entries(block)?.find(topic),
+            None => Ok(None),
+        }
+    }
+
+    /// The blocks in which topics from `topic` on stand.
+    fn blocks_from(&self, topic: &[u8]) -> &[Block] {
+        let first = |block: &Block| block.first(&self.tables) <= topic;
+        let after = self.blocks.partition_point(first);
+        &self.blocks[after.saturating_sub(1)..]
+    }
+
+    fn entries(&self, block: &Block) -> Result<Entries<'_>, Unfit> {
+        let bytes = self.bytes.get(block.at, block.bytes).ok_or(Unfit)?;
+        Entries::new(block, bytes, &self.header)
     }
 
     /// Calls `each` with the topics that match any of the filters, until it says `false`. A topic

@@ -72,6 +72,28 @@ impl Mapping {
         }
     }
 
+    /// Populates the pages that cover `range` for reading, where the system can.
+    pub(super) fn populate(&self, range: Range<usize>) {
+        // Failure only means that a load faults later, as it would have without this call.
+        #[cfg(target_os = "linux")]
+        let _ = self.raw.advise_range(
+            memmap2::Advice::PopulateRead,
+            range.start,
+            range.end - range.start,
+        );
+        #[cfg(not(target_os = "linux"))]
+        let _ = range;
+    }
+
+    /// Begins to read the pages that cover `range`.
+    pub(super) fn will_need(&self, range: Range<usize>) {
+        // Failure only means that they are read when somebody comes to them.
+        let advice = memmap2::Advice::WillNeed;
+        let _ = self
+            .raw
+            .advise_range(advice, range.start, range.end - range.start);
+    }
+
     /// Populates the pages that cover `range` for writing, where the system can.
     pub(super) fn arm(&self, range: Range<usize>) {
         // Failure (an old kernel, a full disk, memory pressure) only means that a store faults

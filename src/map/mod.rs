@@ -25,6 +25,8 @@ mod heap;
 mod tests;
 mod writer;
 
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -32,6 +34,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::{fmt, io, slice};
 
 use crossbeam_utils::CachePadded;
+
+#[cfg(target_arch = "x86_64")]
+use writer::CACHE_LINE;
 
 pub(crate) use heap::{Block, BlockDisk};
 pub(crate) use writer::{RegionFollower, RegionWriter};
@@ -145,6 +150,42 @@ impl Region {
             self.shared.words <= range.start && range.start <= range.end && range.end <= self.end();
         // SAFETY: the range lies in [words, end), and `end` was loaded with Acquire (M4).
         frozen.then(|| unsafe { self.shared.slice(range) })
+    }
+
+    /// Has the processor fetch the bytes of `range`: whoever loads them soon waits less. Best
+    /// effort; they need not lie in the region.
+    #[inline]
+    pub(crate) fn fetch(&self, range: Range<usize>) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let mut at = range.start;
+            while at < range.end {
+                let line = self.shared.base.as_ptr().wrapping_add(at);
+                // SAFETY: a prefetch reads no value and faults on no address.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
+                at += CACHE_LINE;
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = range;
+    }
+
+    /// Maps the pages that cover `range`, so that loads from them do not fault one by one. Best
+    /// effort: `range` is clipped to what is frozen, and on the heap nothing happens.
+    pub(crate) fn populate(&self, range: Range<usize>) {
+        let range = range.start..range.end.min(self.end());
+        if let (Backing::File(mapping), false) = (&self.shared.backing, range.is_empty()) {
+            mapping.populate(range);
+        }
+    }
+
+    /// Tells the system that the pages that cover `range` are needed soon, so that it reads them
+    /// while others are asked for. Best effort, like [`Region::populate`].
+    pub(crate) fn will_need(&self, range: Range<usize>) {
+        let range = range.start..range.end.min(self.end());
+        if let (Backing::File(mapping), false) = (&self.shared.backing, range.is_empty()) {
+            mapping.will_need(range);
+        }
     }
 
     /// Brings the pages that cover `range` to the disk and waits for it.

@@ -13,7 +13,7 @@ use super::{Backing, Region, Shared, WORD_BYTES, file};
 
 /// Bytes that the processor fetches at once.
 #[cfg(target_arch = "x86_64")]
-const CACHE_LINE: usize = 64;
+pub(super) const CACHE_LINE: usize = 64;
 
 /// The writer half of a region: the only one that may write bytes, and only at or above the end.
 /// There is one for a region (M7), and it is not `Clone`.

@@ -231,10 +231,11 @@ impl Event {
 }
 
 impl Page {
-    pub(crate) fn new(segment: Arc<Segment>, epoch: Epoch) -> Self {
+    /// With room for `events` events, before it has to grow.
+    pub(crate) fn new(segment: Arc<Segment>, epoch: Epoch, events: usize) -> Self {
         Self {
             segment,
-            spots: Vec::new(),
+            spots: Vec::with_capacity(events),
             epoch,
         }
     }

@@ -1,9 +1,9 @@
 //! Filling a page: the loop that a catch-up spends its time in.
 
 use super::event::{Page, Spot};
-use super::scanner::{Scanner, Standing, matches};
-use crate::format::RecordRef;
-use crate::segment::Step;
+use super::scanner::{Open, Scanner, matches};
+use crate::format::{FRAME_HEADER, RecordRef};
+use crate::segment::{Place, Segment};
 use crate::types::FilterSet;
 
 /// How much a page may still take.
@@ -30,9 +30,13 @@ impl Room {
     }
 }
 
+/// Frames are verified in pieces of about so many bytes: what was verified is still near when it is
+/// looked at.
+const PIECE: usize = 16 << 10;
+
 impl Scanner {
     /// Adds the matching events that follow in the segment of `page` while it is walked. Ends
-    /// before whatever needs more thought: a jump, damage, what a mirror's source had trimmed, the
+    /// before whatever needs more thought: damage, what a mirror's source had trimmed, the
     /// end of the segment, `limit`, a full page. Nothing is passed that was not looked at.
     pub(super) fn fill(
         &mut self,
@@ -44,58 +48,90 @@ impl Scanner {
         let Some(standing) = &mut self.standing else {
             return;
         };
-        if standing.jumping.is_jumping() || !page.stands_in(&standing.segment) {
+        if !page.stands_in(&standing.segment) {
             return;
         }
-        while fill_from_frame(standing, &mut self.next, limit, filters, page, room) {
-            let mut place = standing.place;
-            let Ok(Step::Frame(frame)) = standing.segment.step_or_trimmed(&mut place) else {
-                return;
-            };
-            standing.place = place;
-            self.touched += 1;
-            if frame.end() > self.next {
-                standing.open(&frame);
-            }
+        if standing.jumping.is_jumping() {
+            return self.fill_by_jumps(limit, filters, page, room);
         }
+        let mut filling = Filling {
+            segment: &standing.segment,
+            place: standing.place,
+            open: standing.open.take(),
+            next: self.next,
+            limit,
+            room: *room,
+            touched: self.touched,
+        };
+        filling.fill(filters, page);
+        (standing.place, standing.open) = (filling.place, filling.open);
+        (self.next, self.touched) = (filling.next, filling.touched);
+        *room = filling.room;
     }
 }
 
-/// Adds what matches in the frame that is open. `true`: the page can take more, and the frame has
-/// none.
-#[inline]
-fn fill_from_frame(
-    standing: &mut Standing,
-    next: &mut u64,
+/// How far a page is filled.
+struct Filling<'a> {
+    segment: &'a Segment,
+    place: Place,
+    open: Option<Open>,
+    next: u64,
     limit: u64,
-    filters: &FilterSet,
-    page: &mut Page,
-    room: &mut Room,
-) -> bool {
-    let Standing { segment, open, .. } = standing;
-    while let Some(frame) = open.as_mut().filter(|frame| frame.offset < frame.end) {
-        let bytes = segment.region().bytes(frame.records.clone());
-        let Some((record, bytes)) = bytes.and_then(RecordRef::read) else {
-            return false;
-        };
-        if frame.offset >= limit {
-            return false;
-        }
-        if frame.offset >= *next && matches(filters, &record) {
-            if !room.take(bytes) {
-                return false;
+    room: Room,
+    touched: u64,
+}
+
+impl Filling<'_> {
+    fn fill(&mut self, filters: &FilterSet, page: &mut Page) {
+        let segment = self.segment;
+        let open = self.open.as_ref();
+        let mut records = open.and_then(|open| segment.region().bytes(open.records.clone()));
+        let (mut begun, mut frames) = (self.place.at, <&[u8]>::default());
+        loop {
+            // What is open is a frame that has verified.
+            while let Some(open) = self.open.as_mut().filter(|open| open.offset < open.end) {
+                let Some((record, bytes)) = records.and_then(RecordRef::read) else {
+                    return;
+                };
+                if open.offset >= self.limit {
+                    return;
+                }
+                let at = open.records.start;
+                segment.fetch_ahead(at..at + bytes);
+                if open.offset >= self.next && matches(filters, &record) {
+                    if !self.room.take(bytes) {
+                        return;
+                    }
+                    page.add(Spot {
+                        at,
+                        bytes,
+                        offset: open.offset,
+                        time: open.time,
+                    });
+                }
+                records = records.and_then(|records| records.get(bytes..));
+                open.records.start += bytes;
+                open.offset += 1;
+                self.next = open.offset.max(self.next);
             }
-            page.add(Spot {
-                at: frame.records.start,
-                bytes,
-                offset: frame.offset,
-                time: frame.time,
-            });
+            self.open = None;
+            if self.next >= self.limit || self.room.is_full() {
+                return;
+            }
+            let mut rest = frames.get(self.place.at - begun..).unwrap_or_default();
+            if rest.is_empty() {
+                begun = self.place.at;
+                frames = segment.verified_from(&self.place, PIECE);
+                rest = frames;
+            }
+            let Some(frame) = segment.step_in(&mut self.place, rest) else {
+                return;
+            };
+            self.touched += 1;
+            if frame.end() > self.next {
+                self.open = Some(Open::of(&frame));
+                records = rest.get(FRAME_HEADER..frame.bytes());
+            }
         }
-        frame.records.start += bytes;
-        frame.offset += 1;
-        *next = frame.offset.max(*next);
     }
-    *open = None;
-    *next < limit && !room.is_full()
 }

@@ -1,7 +1,8 @@
 //! From match to match through the topic index of a segment, where that costs less than walking it.
 
-use super::event::Spot;
-use super::scanner::{Scan, Scanner};
+use super::event::{Page, Spot};
+use super::filling::Room;
+use super::scanner::{Scan, Scanner, matches};
 use crate::format::RecordRef;
 use crate::index::{Jumps, Posting, Unfit};
 use crate::segment::{Frame, Segment};
@@ -103,8 +104,7 @@ impl Scanner {
         if at < standing.jumping.ask_from || end.saturating_sub(at) <= least {
             return false;
         }
-        let everything = |filter: &crate::types::Filter| filter.as_str() == ">";
-        if filters.patterns().iter().any(everything) {
+        if filters.has_everything() {
             standing.jumping.ask_from = usize::MAX;
             return false;
         }
@@ -143,14 +143,15 @@ impl Scanner {
         standing.jumping.jumps.is_some()
     }
 
+    #[inline]
     fn peek(&mut self) -> Result<Option<Posting>, Unfit> {
         let next = self.next;
         let Some(standing) = &mut self.standing else {
             return Ok(None);
         };
-        let below = standing.below;
+        let (below, segment) = (standing.below, &standing.segment);
         let jumps = standing.jumping.jumps.as_mut();
-        let found = jumps.map_or(Ok(None), |jumps| jumps.peek(next))?;
+        let found = jumps.map_or(Ok(None), |jumps| jumps.peek(segment, next))?;
         // After a cut, what stands behind it here is no part of the log.
         Ok(found.filter(|posting| posting.offset < below))
     }
@@ -202,12 +203,15 @@ impl Scanner {
         wants: &mut impl FnMut(&RecordRef<'_>) -> bool,
     ) -> Option<Landing> {
         let standing = self.standing.as_mut()?;
-        let jumping = &mut standing.jumping;
+        let (segment, jumping) = (&standing.segment, &mut standing.jumping);
+        let jumps = jumping.jumps.as_ref()?;
+        if let Some(ahead) = jumps.ahead() {
+            segment.fetch_record(ahead.frame, ahead.record);
+        }
         let at = to_usize(posting.frame);
         if jumping.frame.is_none_or(|frame| frame.at != at) {
             self.touched += 1;
-            let place = jumping.jumps.as_ref()?.place(&standing.segment, posting);
-            jumping.frame = standing.segment.frame_to(&place);
+            jumping.frame = segment.frame_to(posting.frame, || jumps.epoch(posting));
         }
         let Some(frame) = jumping.frame else {
             return Some(Landing::Corrupt);
@@ -220,6 +224,30 @@ impl Scanner {
         } else {
             Landing::Other
         })
+    }
+
+    /// As [`Scanner::fill`], from match to match.
+    pub(super) fn fill_by_jumps(
+        &mut self,
+        limit: u64,
+        filters: &FilterSet,
+        page: &mut Page,
+        room: &mut Room,
+    ) {
+        while self.next < limit && !room.is_full() {
+            let Ok(Some(posting)) = self.peek() else {
+                return;
+            };
+            if posting.offset >= limit {
+                return;
+            }
+            match self.land(&posting, &mut |record| matches(filters, record)) {
+                Some(Landing::Match(spot)) if room.take(spot.bytes) => page.add(spot),
+                Some(Landing::Other) => {}
+                _ => return,
+            }
+            self.next = posting.offset + 1;
+        }
     }
 
     /// The event of this posting will not come, nor those of the ones behind it that do not verify

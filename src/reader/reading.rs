@@ -42,6 +42,8 @@ pub(crate) struct Reading {
     pub(super) first_is_mine: bool,
     /// How long a thread that waits stays awake.
     pub(super) spin: Duration,
+    /// How many events the last page had: the next one will have about as many.
+    page_events: usize,
 }
 
 impl Reading {
@@ -70,6 +72,7 @@ impl Reading {
             ticket: None,
             first_is_mine: true,
             spin: Duration::ZERO,
+            page_events: 0,
         })
     }
 
@@ -217,7 +220,7 @@ impl Reading {
         let mut room = Room { events, bytes };
         // The first one is taken however large.
         room.take(spot.bytes.min(bytes));
-        let mut page = Page::new(segment, epoch);
+        let mut page = Page::new(segment, epoch, self.page_events.min(events));
         page.add(spot);
         while !room.is_full() {
             self.fill(&mut page, &mut room);
@@ -235,6 +238,7 @@ impl Reading {
                 None => break,
             }
         }
+        self.page_events = page.len();
         Ok(Some(page))
     }
 

@@ -35,6 +35,19 @@ pub(super) struct Open {
     pub(super) time: u64,
 }
 
+impl Open {
+    /// A frame that has verified.
+    #[inline]
+    pub(super) fn of(frame: &Frame) -> Self {
+        Self {
+            records: frame.records(),
+            offset: frame.head.offset,
+            end: frame.end(),
+            time: frame.head.time,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Standing {
     pub(super) segment: Arc<Segment>,
@@ -55,17 +68,6 @@ impl Standing {
             open: None,
             jumping: Jumping::default(),
         }
-    }
-
-    /// Opens a frame that has verified.
-    #[inline]
-    pub(super) fn open(&mut self, frame: &Frame) {
-        self.open = Some(Open {
-            records: frame.records(),
-            offset: frame.head.offset,
-            end: frame.end(),
-            time: frame.head.time,
-        });
     }
 }
 
@@ -238,7 +240,7 @@ impl Scanner {
             Ok(Step::Frame(frame)) => {
                 self.touched += 1;
                 if frame.end() > self.next {
-                    standing.open(&frame);
+                    standing.open = Some(Open::of(&frame));
                 }
                 Ok(None)
             }

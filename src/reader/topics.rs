@@ -319,8 +319,8 @@ impl Search<'_> {
     fn wants(&self, posting: &Posting) -> bool {
         let (at, frame_at) = (to_usize(posting.record), to_usize(posting.frame));
         if self.frame.get().is_none_or(|frame| frame.at != frame_at) {
-            let place = self.run.place(self.segment, frame_at, posting.offset);
-            self.frame.set(self.segment.frame_to(&place));
+            let epoch = || self.run.epoch_at(frame_at);
+            self.frame.set(self.segment.frame_to(posting.frame, epoch));
         }
         let bytes = self.frame.get().and_then(|frame| {
             let end = frame.records().end.max(at);

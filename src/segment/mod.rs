@@ -1,5 +1,6 @@
 //! One file of the log: making it, writing frames into it, walking and scanning them.
 
+mod landed;
 mod make;
 mod place;
 mod scan;
@@ -15,6 +16,7 @@ pub(crate) use scan::{Scanned, Tail, scan};
 pub(crate) use walk::{Frame, Step};
 pub(crate) use writer::SegmentWriter;
 
+use self::landed::Landed;
 use crate::format::{HEADER_BYTES, SegmentHeader};
 use crate::map::Region;
 use crate::types::Epoch;
@@ -36,6 +38,10 @@ pub(crate) struct Segment {
     /// Frames below this frame position have verified in this process: their checksums are not
     /// computed again.
     verified: AtomicUsize,
+    /// Frames elsewhere that have, as far as it is remembered.
+    landed: Landed,
+    /// Pages below this frame position were mapped ahead of a walk.
+    populated: AtomicUsize,
     /// Known places, a coarse table that walks leave behind, so that a seek does not walk from the
     /// start.
     places: Mutex<Vec<Place>>,
@@ -61,6 +67,8 @@ impl Segment {
             },
             region,
             verified: AtomicUsize::new(HEADER_BYTES),
+            landed: Landed::default(),
+            populated: AtomicUsize::new(0),
             places: Mutex::new(Vec::new()),
             last_place: AtomicUsize::new(HEADER_BYTES),
             next: OnceLock::new(),

@@ -2,8 +2,9 @@
 
 use super::scan::may_stand;
 use super::{Place, Segment};
-use crate::format::{self, FRAME_HEADER, FrameHead, FrameKind, SkipReason};
+use crate::format::{self, FRAME_HEADER, FrameHead, FrameKind, HEADER_BYTES, SkipReason};
 use crate::history::History;
+use crate::types::{Epoch, to_usize};
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
@@ -14,6 +15,18 @@ const RESUME_BYTES: usize = 1 << 30;
 /// Bytes between two entries of a segment's table of places.
 const PLACE_EVERY: usize = 64 << 10;
 
+/// Pages that are mapped at once, in bytes.
+const POPULATE_MOST: usize = 1 << 20;
+
+/// How far ahead of a walk bytes are fetched, and how many for one frame or event.
+const FETCH_AHEAD: usize = 4_096;
+const FETCH_MOST: usize = 256;
+
+/// What is asked for of a frame before it is known how long it is; and what is read rather than
+/// left out between two frames, in bytes.
+const ASK_BYTES: usize = 512;
+const ASK_GAP: usize = 64 << 10;
+
 /// A frame with events, verified.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frame {
@@ -23,6 +36,11 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
+    /// Header and body in bytes, without padding.
+    pub(crate) fn bytes(&self) -> usize {
+        self.head.bytes()
+    }
+
     /// Where the records stand in the segment.
     pub(crate) fn records(&self) -> Range<usize> {
         self.at + FRAME_HEADER..self.at + self.head.bytes()
@@ -78,6 +96,61 @@ impl Segment {
         }
     }
 
+    /// The bytes from `place` on whose frames have verified: all that did in this process, or about
+    /// `most` of them that are verified now. [`Segment::step_in`] walks them.
+    pub(crate) fn verified_from(&self, place: &Place, most: usize) -> &[u8] {
+        let mut to = self.verified.load(Ordering::Relaxed);
+        if to <= place.at {
+            self.populate(place.at);
+            let mut ahead = *place;
+            while ahead.at - place.at < most {
+                let Ok(Step::Frame(frame)) = self.step_or_trimmed(&mut ahead) else {
+                    break;
+                };
+                self.fetch_ahead(frame.at..ahead.at);
+            }
+            to = ahead.at;
+        }
+        self.region().bytes(place.at..to).unwrap_or_default()
+    }
+
+    /// The frame with events at `place`, which `bytes` begin with: the rest of what
+    /// [`Segment::verified_from`] gave. `None`: they end here, or what stands here is for
+    /// [`Segment::step`] to tell.
+    #[inline]
+    pub(crate) fn step_in(&self, place: &mut Place, bytes: &[u8]) -> Option<Frame> {
+        let head = format::read_head(bytes)?;
+        let events = matches!(head.kind, FrameKind::Event | FrameKind::Batch);
+        if !events || head.offset != place.offset {
+            return None;
+        }
+        let at = place.at;
+        place.at += format::padded(head.bytes());
+        place.offset += u64::from(head.count);
+        Some(Frame { at, head })
+    }
+
+    /// Has the processor fetch what stands some way behind what is looked at: it is there when the
+    /// walk comes to it. By itself the processor looks ahead neither over a length that it has to
+    /// read first nor over the end of a page.
+    #[inline]
+    pub(crate) fn fetch_ahead(&self, looked_at: Range<usize>) {
+        let at = looked_at.start + FETCH_AHEAD;
+        self.region()
+            .fetch(at..at + looked_at.len().min(FETCH_MOST));
+    }
+
+    /// Has the pages ahead of a walk mapped, many at a time, when it comes where nobody was. More
+    /// the longer it has gone, so that a short one does not wait for what it does not read.
+    fn populate(&self, at: usize) {
+        let populated = self.populated.load(Ordering::Relaxed);
+        if at >= populated {
+            let window = (at - HEADER_BYTES.min(at)).clamp(PLACE_EVERY, POPULATE_MOST);
+            self.populated.store(at + window, Ordering::Relaxed);
+            self.region().populate(at..at + window);
+        }
+    }
+
     /// The frame at `place` if it verifies there. An epoch frame verifies under its own epoch.
     fn frame_at(&self, place: &Place, end: usize) -> Option<FrameHead> {
         let rest = self.region().bytes(place.at..end)?;
@@ -127,15 +200,48 @@ impl Segment {
         reason
     }
 
-    /// The frame with events at `place`, if it verifies there. The offset of `place` is not looked
-    /// at. What an index says is verified each time: it may be wrong about where a frame begins.
-    pub(crate) fn frame_to(&self, place: &Place) -> Option<Frame> {
-        let rest = self.region().bytes(place.at..self.region().end())?;
-        let head = format::decode_head(rest)?;
-        let events = matches!(head.kind, FrameKind::Event | FrameKind::Batch);
-        let bytes = rest.get(..head.bytes()).filter(|_| events)?;
-        let at = place.at;
-        format::verify(bytes, &head, place.context).then_some(Frame { at, head })
+    /// The frame with events at the frame position `at`, where an index says that one is, if it
+    /// verifies there under the epoch that `epoch` says. The index may be wrong about where a frame
+    /// begins, so being below the mark of what has verified proves nothing.
+    #[inline]
+    pub(crate) fn frame_to(&self, at: u32, epoch: impl FnOnce() -> Epoch) -> Option<Frame> {
+        let position = to_usize(at);
+        let rest = self.region().bytes(position..self.region().end())?;
+        let head = if self.landed.has(at) {
+            format::read_head(rest)?
+        } else {
+            let head = format::decode_head(rest)?;
+            let events = matches!(head.kind, FrameKind::Event | FrameKind::Batch);
+            let bytes = rest.get(..head.bytes()).filter(|_| events)?;
+            if !format::verify(bytes, &head, self.keys().context(epoch())) {
+                return None;
+            }
+            self.landed.remember(at);
+            head
+        };
+        Some(Frame { at: position, head })
+    }
+
+    /// Asks for the bytes of frames that are about to be landed at, all at once: the disk reads
+    /// them side by side.
+    pub(crate) fn ask_for(&self, frames: impl Iterator<Item = u32>) {
+        let mut wanted = 0..0;
+        for at in frames.filter(|at| !self.landed.has(*at)).map(to_usize) {
+            if wanted.end + ASK_GAP < at {
+                self.region().will_need(wanted);
+                wanted = at..at;
+            }
+            wanted.end = at + ASK_BYTES;
+        }
+        self.region().will_need(wanted);
+    }
+
+    /// Has the processor fetch a frame's head and a record in it.
+    #[inline]
+    pub(crate) fn fetch_record(&self, frame: u32, record: u32) {
+        let (frame, record) = (to_usize(frame), to_usize(record));
+        self.region().fetch(frame..frame + FRAME_HEADER);
+        self.region().fetch(record..record + FETCH_MOST / 2);
     }
 
     /// Takes places that an index has noted, unless walks have left some already. Frames behind a

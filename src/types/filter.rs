@@ -136,6 +136,11 @@ impl Filter {
         self.literal
     }
 
+    /// Whether it is `>`.
+    pub(super) fn is_everything(&self) -> bool {
+        self.as_str() == ">"
+    }
+
     /// Whether the filter matches the topic.
     pub fn matches(&self, topic: &str) -> bool {
         self.matches_bytes(topic.as_bytes())

@@ -27,6 +27,8 @@ struct Parts {
     literals: Vec<Filter>,
     /// The filters with wildcards, sorted, each once.
     patterns: Vec<Filter>,
+    /// Whether `>` is one of the patterns.
+    everything: bool,
     /// Sorted, each once. `None`: the literals are the identities.
     identities: Option<Vec<Box<str>>>,
 }
@@ -59,10 +61,12 @@ impl FilterSet {
             filters.dedup();
         }
         let identities = identities.map(sorted_identities).transpose()?;
+        let everything = patterns.iter().any(Filter::is_everything);
         Ok(FilterSet {
             parts: Arc::new(Parts {
                 literals,
                 patterns,
+                everything,
                 identities,
             }),
         })
@@ -98,6 +102,11 @@ impl FilterSet {
         self.parts.literals.is_empty() && self.parts.patterns.is_empty()
     }
 
+    /// Whether it matches whatever is no topic of the adapters.
+    pub(crate) fn has_everything(&self) -> bool {
+        self.parts.everything
+    }
+
     /// Whether no event is kept from the consumer by whom it is *not to*.
     pub(crate) fn has_no_identity(&self) -> bool {
         match &self.parts.identities {
@@ -131,7 +140,12 @@ impl FilterSet {
     }
 
     #[inline]
-    fn wants<'t>(&self, mut to: impl Iterator<Item = &'t [u8]> + Clone) -> bool {
+    fn wants<'t>(&self, to: impl Iterator<Item = &'t [u8]> + Clone) -> bool {
+        let mut all = to.clone();
+        self.parts.everything && all.any(|topic| !topic.starts_with(b"$")) || self.wants_one(to)
+    }
+
+    fn wants_one<'t>(&self, mut to: impl Iterator<Item = &'t [u8]> + Clone) -> bool {
         let Parts {
             literals, patterns, ..
         } = &*self.parts;
@@ -145,10 +159,14 @@ impl FilterSet {
 
     #[inline]
     fn is_excluded<'n>(&self, mut not_to: impl Iterator<Item = &'n [u8]>) -> bool {
-        not_to.any(|name| match &self.parts.identities {
+        not_to.any(|name| self.has_identity(name))
+    }
+
+    fn has_identity(&self, name: &[u8]) -> bool {
+        match &self.parts.identities {
             None => holds(&self.parts.literals, |f| f.as_str().as_bytes(), name),
             Some(identities) => holds(identities, |name| name.as_bytes(), name),
-        })
+        }
     }
 }
 
