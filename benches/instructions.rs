@@ -11,7 +11,7 @@ use std::fmt::Write;
 use std::hint::black_box;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
-use wakelog::{Log, NewEvent, Start};
+use wakelog::{Log, NewEvent, Options, Start};
 
 const TOPIC: &str = "bench";
 const PAYLOAD: [u8; 100] = [0x5a; 100];
@@ -82,14 +82,15 @@ fn fill(log: &Log, count: u32) {
     }
 }
 
-/// Single frames, opened again: what was appended here needs no check.
+/// Single frames, opened again, so that the reader finds frames that nobody has verified; not even
+/// the thread that looks for ids.
 fn filled_before(log: &Log, count: u32) -> Log {
     for _ in 0..count {
         log.append(TOPIC, PAYLOAD).unwrap();
     }
     let path = log.path().to_owned();
     log.close().unwrap();
-    Log::open(path).unwrap()
+    Options::new().dedup_ids(0).open(path).unwrap()
 }
 
 fn read(log: &Log) -> u32 {
