@@ -61,11 +61,11 @@ impl Listing {
 
     /// Nothing of a log, but something of somebody else.
     pub(crate) fn is_foreign(&self) -> bool {
-        self.foreign && !self.meta && !self.ours && self.bases.is_empty()
+        self.foreign && !self.meta && !self.has_content()
     }
 
-    /// A log was here, or half of one was made.
+    /// A log was here, or half of one was made. A spare may be all that is left of its events.
     pub(crate) fn has_content(&self) -> bool {
-        self.ours || !self.bases.is_empty()
+        self.ours || !self.bases.is_empty() || !self.spares.is_empty()
     }
 }

@@ -8,6 +8,7 @@ use super::ending::{Ending, Finder, LastSegment, Look, keys_of};
 use super::epochs::{self, EpochsFound};
 use super::identity;
 use super::listing::{EPOCHS, Listing};
+use super::survey::read_mark;
 use super::{DurablePlace, Recovered};
 use crate::cursor_file::CursorFile;
 use crate::dir::Directory;
@@ -56,12 +57,14 @@ pub(super) fn recover(
 impl Recovery<'_> {
     fn run(&self, open_cursors: Option<&CursorFile>) -> Result<Recovered, OpenError> {
         let log = self.meta.log;
-        let (mut mark_file, mark) =
-            MarkFile::open(&**self.dir, log).map_err(self.io("read the mark"))?;
+        let mark = read_mark(&**self.dir, self.meta).map_err(self.io("read the mark"))?;
         let found = epochs::read(&**self.dir, log).map_err(self.io("read the epochs"))?;
         let listing = Listing::read(&**self.dir).map_err(self.io("list"))?;
         let mut look = Mapped(&**self.dir);
         let mut ending = Finder::new(&mut look, log, &listing).find(&listing.spares, mark)?;
+        // Nothing was changed so far: the log may have been refused.
+        let (mut mark_file, mark) =
+            MarkFile::open(&**self.dir, log).map_err(self.io("read the mark"))?;
         let lowered_to = if self.is_mirror() {
             let mark = (&mut mark_file, mark);
             self.as_mirror(&mut ending, &found, &mut look, mark)?
