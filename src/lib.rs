@@ -51,6 +51,10 @@ mod listen;
 // 8: the handle
 mod log;
 
+// Called by the fuzzers, and by tests.
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(test)]
 mod testing;
 

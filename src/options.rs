@@ -246,7 +246,7 @@ impl Options {
     }
 
     /// Indexes are asked for the least rest of a segment, so that tests meet them in small ones.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn index_everything(mut self) -> Options {
         self.scan_bytes = 0;
         self.jump_share = 1;

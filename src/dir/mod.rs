@@ -15,6 +15,10 @@ mod memory;
 #[cfg(not(any(test, fuzzing)))]
 mod plain;
 #[cfg(any(test, fuzzing))]
+#[cfg_attr(
+    fuzzing,
+    allow(dead_code, reason = "the fuzzers do not ask for all of it")
+)]
 mod simulate;
 #[cfg(test)]
 mod tests;

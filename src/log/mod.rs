@@ -331,7 +331,7 @@ impl Log {
     }
 
     /// See `Store::abandon`.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn abandon<T>(&self, look: impl FnOnce() -> T) -> T {
         self.store.abandon(look)
     }

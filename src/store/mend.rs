@@ -115,7 +115,7 @@ impl Shared {
     }
 
     /// See [`Store::abandon`](super::Store::abandon).
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn die<T>(&self, look: impl FnOnce() -> T) -> T {
         let mut progress = self.progress.lock();
         let seen = look();

@@ -191,7 +191,7 @@ impl Drop for Running {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl Store {
     /// Ends the threads as the death of the process does: no last round, no last mark, nobody is
     /// told. `look` sees the moment of death: no sync is under way then.

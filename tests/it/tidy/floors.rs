@@ -102,11 +102,11 @@ impl House {
 }
 
 /// Test files stand beside the code that they test (`tests.rs`, `crash_tests.rs`, `tests/x.rs`) or
-/// in the room `testing`, which library code cannot name: it has no floor.
+/// in the rooms `testing` and `fuzzing`, which library code cannot name: they have no floor.
 fn is_test_file(modules: &[&str]) -> bool {
     modules
         .iter()
-        .any(|name| ["tests", "testing"].contains(name) || name.ends_with("_tests"))
+        .any(|name| ["tests", "testing", "fuzzing"].contains(name) || name.ends_with("_tests"))
 }
 
 /// Adds every mention of a room in `tokens`, which stand `depth` modules below the crate root.

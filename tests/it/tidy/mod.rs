@@ -64,8 +64,8 @@ const UNSAFE_ROOM: &str = "src/map/";
 const BENCH: &str = "crates/wakelog-bench/";
 
 /// Where sources are looked for, from the root of the repository.
-const TREES: [&str; 7] = [
-    "src", "crates", "xtask", "tests", "benches", "examples", "e2e",
+const TREES: [&str; 8] = [
+    "src", "crates", "xtask", "tests", "benches", "examples", "e2e", "fuzz",
 ];
 
 /// Folders that hold what others wrote or what a build made.
