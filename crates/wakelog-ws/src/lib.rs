@@ -5,6 +5,10 @@
 )]
 #![deny(unsafe_code)]
 
+// Called by the fuzzers, and by tests.
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod protocol;
 mod serve;
 pub mod session;
