@@ -129,7 +129,8 @@ impl CursorBuilder {
                 (slot, filters, Opened::New)
             }
         };
-        let start = Start::Offset(slot.acked());
+        let acked = slot.acked();
+        let start = Start::Offset(acked);
         let store = Arc::clone(&self.store);
         let reading = Reading::new(store, filters, self.wish.level, start);
         let reading = reading.map_err(reading_failed)?.spinning(self.wish.spin);
@@ -138,9 +139,19 @@ impl CursorBuilder {
             // Not while acks are held: a waker is somebody else's code.
             shared.ack_waits.changed(slot.number());
         }
-        // Last: the older handle works on if this open fails.
-        let fence = shared.fences.take_over(slot.number());
-        Ok(Cursor::new(reading, slot, fence, opened))
+        // Last: the older handle works on if this open fails, but for a place that cannot be read.
+        let (fence, was_held) = shared.fences.take_over(slot.number());
+        let mut cursor = Cursor::new(reading, slot, fence, opened);
+        if was_held {
+            // What the older handle was storing is stored; from now on it stores nothing.
+            shared.await_acks();
+            let moved = cursor.slot.acked();
+            if moved != acked {
+                let place = cursor.reading.seek(Start::Offset(moved));
+                place.map_err(reading_failed)?;
+            }
+        }
+        Ok(cursor)
     }
 
     fn filters_of_known(

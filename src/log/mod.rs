@@ -76,7 +76,7 @@ impl Log {
 
     /// Blocks until everything before this position is on disk: as [`Log::wait_durable`], for
     /// something that must not be taken for another event if a sync fails and the log is reopened
-    /// meanwhile. [`Appended::position`] is such a position.
+    /// meanwhile. [`Appended::position`](crate::Appended::position) is such a position.
     ///
     /// # Errors
     /// As [`Log::wait_durable`]; [`SyncError::Lost`] if it is not in this log any more.
@@ -205,7 +205,8 @@ impl Log {
         self.store.shared().reopen()
     }
 
-    /// Syncs, and closes the log for all handles: appends say [`AppendError::Closed`], readers read
+    /// Syncs, and closes the log for all handles: appends say
+    /// [`AppendError::Closed`](crate::AppendError::Closed), readers read
     /// what there is and then say [`ReadError::Closed`](crate::ReadError::Closed). Dropping the
     /// last handle does the same, but has nobody to tell an error to.
     ///

@@ -121,7 +121,10 @@ impl Segment {
     pub(crate) fn step_in(&self, place: &mut Place, bytes: &[u8]) -> Option<Frame> {
         let head = format::read_head(bytes)?;
         let events = matches!(head.kind, FrameKind::Event | FrameKind::Batch);
-        if !events || head.offset != place.offset {
+        // What was verified has both. A place out of an index that is wrong need not be a frame,
+        // and the walk must move all the same.
+        let moves = head.count > 0 && head.bytes() > FRAME_HEADER;
+        if !events || !moves || head.offset != place.offset {
             return None;
         }
         let at = place.at;

@@ -50,12 +50,14 @@ impl Fences {
         self.naming.lock()
     }
 
-    /// Fences the handle that holds `slot`, if any, and makes a right for the new one.
-    pub(crate) fn take_over(&self, slot: u32) -> Arc<Fence> {
+    /// Fences the handle that holds `slot`, if any, and makes a right for the new one. Says whether
+    /// there was one: it may be in the middle of an ack still.
+    pub(crate) fn take_over(&self, slot: u32) -> (Arc<Fence>, bool) {
         let fence = Arc::new(Fence::default());
         let older = self.holders.lock().insert(slot, Arc::downgrade(&fence));
+        let was_held = older.is_some();
         fall(older);
-        fence
+        (fence, was_held)
     }
 
     /// Fences the handle that holds `slot`, if any. It may be in the middle of an ack still.

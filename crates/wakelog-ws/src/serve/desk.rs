@@ -124,6 +124,11 @@ impl<S: EventSource> Desk<S> {
             self.start_one(request);
             moved = true;
         }
+        if self.session.is_closed() {
+            // Its rights have ended, or another connection goes on in its place: what was not begun
+            // is not stored. The client hears no answer, and sends it again.
+            self.appends.clear();
+        }
         if !self.appending {
             if let Some((key, event)) = self.appends.pop_front() {
                 self.appending = true;
@@ -237,7 +242,8 @@ impl<S: EventSource> Desk<S> {
 
     fn admit(&mut self, principal: Principal) -> Admission {
         let (from, consumer) = (principal.from.clone(), principal.consumer.clone());
-        let expires = principal.valid_for.map(|time| now() + time);
+        // What ends beyond the clock's range does not end.
+        let expires = principal.valid_for.and_then(|time| now().checked_add(time));
         self.principal = Arc::new(principal);
         Admission {
             from,

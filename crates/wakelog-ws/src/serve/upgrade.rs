@@ -127,6 +127,11 @@ impl<S: EventSource> Hub<S> {
     pub async fn accept(&self, upgrade: Upgrade) -> Result<Ticket, Refusal> {
         // The origin comes first, so that a foreign page learns nothing.
         if !self.shared.origins.permit(&upgrade) {
+            let (origin, host) = (
+                upgrade.headers("origin").next(),
+                upgrade.headers("host").next(),
+            );
+            tracing::warn!(origin, host, "refused: `allow_origins` does not name it");
             return Err(Refusal::new(403, "this origin may not connect"));
         }
         if self.is_draining() {

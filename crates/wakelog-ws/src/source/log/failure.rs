@@ -40,7 +40,19 @@ pub(super) fn read_failure(error: &ReadError) -> Failure {
 }
 
 pub(super) fn cursor_failure(error: &CursorError) -> Failure {
-    unavailable("the cursor cannot be used at the moment", error)
+    match error {
+        CursorError::Name(_) => Failure::new(ErrorCode::BadConsumer, error.to_string()),
+        CursorError::TooMany { .. } => too_many_cursors(),
+        _ => unavailable("the cursor cannot be used at the moment", error),
+    }
+}
+
+pub(super) fn too_many_cursors() -> Failure {
+    tracing::warn!("no room for a new cursor");
+    Failure::new(
+        ErrorCode::TooManyCursors,
+        "there are as many cursors as there may be",
+    )
 }
 
 pub(super) fn acked_failure(error: &CursorError) -> Failure {

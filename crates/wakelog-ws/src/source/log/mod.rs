@@ -15,10 +15,11 @@ use wakelog::{
 };
 
 use super::{EventSource, Outgoing, ReaderSpec};
-use crate::protocol::{ENCODING_ATTRIBUTE, EVERYONE, ErrorCode, PERSONAL, ResetReason};
+use crate::protocol::{ENCODING_ATTRIBUTE, EVERYONE, PERSONAL, ResetReason};
 use crate::session::{Failure, OpenFailure, Place};
 use failure::{
     acked_failure, append_failure, cursor_failure, internal, read_failure, sync_failure,
+    too_many_cursors,
 };
 
 pub use cursor::LogCursor;
@@ -128,9 +129,7 @@ impl EventSource for LogSource {
     async fn open_cursor(&self, consumer: String) -> Result<LogCursor, Failure> {
         let name = format!("{CURSOR_PREFIX}{consumer}");
         if self.has_no_room_for(&name) {
-            tracing::warn!(most = self.cursors_max, "no room for a new cursor");
-            let text = "there are as many cursors as there may be";
-            return Err(Failure::new(ErrorCode::TooManyCursors, text));
+            return Err(too_many_cursors());
         }
         // All that a session can hear, so that the cursor does not move by itself over events that
         // its client may want.
