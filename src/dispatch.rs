@@ -5,7 +5,7 @@ use crate::notify::Sleeper;
 use crate::options::ReadLevel;
 use crate::reader::{Scan, Scanner};
 use crate::store::Shared;
-use crossbeam_utils::sync::Parker;
+use crate::sync::Parker;
 use std::sync::Arc;
 use std::task::Waker;
 

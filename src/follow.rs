@@ -1,7 +1,7 @@
 //! The follower's thread: keeps a read-only log up with the process that writes it.
 
 use crate::store::Shared;
-use crossbeam_utils::sync::Parker;
+use crate::sync::Parker;
 use std::sync::Arc;
 
 /// Looks every [`Options::poll_interval`](crate::Options::poll_interval); returns when the log is

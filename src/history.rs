@@ -15,6 +15,8 @@ pub(crate) const EPOCHS_KEPT: usize = 65_536;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct History {
     entries: Vec<(Epoch, u64)>,
+    /// For each of `entries` the smallest first offset of it and all later ones.
+    bounds: Vec<u64>,
 }
 
 /// What the history says about a position.
@@ -34,7 +36,11 @@ impl History {
         entries.dedup_by_key(|(epoch, _)| *epoch);
         let surplus = entries.len().saturating_sub(EPOCHS_KEPT);
         entries.drain(..surplus);
-        Self { entries }
+        let mut bounds: Vec<u64> = entries.iter().map(|(_, first)| *first).collect();
+        for later in (1..bounds.len()).rev() {
+            bounds[later - 1] = bounds[later - 1].min(bounds[later]);
+        }
+        Self { entries, bounds }
     }
 
     pub(crate) fn with(&self, epoch: Epoch, first: u64) -> Self {
@@ -73,6 +79,15 @@ impl History {
             .rev()
             .filter(move |(_, first)| *first <= offset)
             .map(|(epoch, _)| *epoch)
+    }
+
+    /// Whether a later epoch has begun at or below this offset: an event of `epoch` that stands
+    /// there was lost with its tail. `false` where nothing is known of one.
+    pub(crate) fn is_over(&self, epoch: Epoch, offset: u64) -> bool {
+        let later = |(other, _): &(Epoch, u64)| other.counter <= epoch.counter;
+        let later = self.entries.partition_point(later);
+        let bound = self.bounds.get(later);
+        !sabotaged!("epoch-never-over") && bound.is_some_and(|bound| *bound <= offset)
     }
 
     /// Judges a position of log `log`, whose end is `end`.
@@ -150,6 +165,29 @@ mod tests {
         assert_eq!(judge(&history, &at(1, 81)), gap(81));
         assert_eq!(judge(&history, &at(2, 110)), gap(110));
         assert_eq!(judge(&history, &at(3, 110)), Verdict::Valid);
+    }
+
+    #[test]
+    fn an_epoch_is_over_where_any_later_one_began() {
+        let history = History::new(vec![(epoch(1), 0), (epoch(2), 100), (epoch(4), 80)]);
+        for (counter, over) in [
+            (0, 0),
+            (1, 80),
+            (2, 80),
+            (3, 80),
+            (4, u64::MAX),
+            (5, u64::MAX),
+        ] {
+            for offset in [0, 1, 79, 80, 81, 99, 100, 101] {
+                let expected = offset >= over;
+                assert_eq!(
+                    history.is_over(epoch(counter), offset),
+                    expected,
+                    "{counter} {offset}"
+                );
+            }
+        }
+        assert!(!History::default().is_over(epoch(1), 7));
     }
 
     #[test]

@@ -1,13 +1,20 @@
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
+#![cfg_attr(
+    any(loom, shuttle),
+    allow(dead_code, unused_imports, reason = "most tests run elsewhere")
+)]
 
 // Rooms by floor, the ground floor first: a room imports only from floors below its own.
 // ARCHITECTURE.md has the picture, tests/it/tidy holds it.
 
 // 0: words
+#[macro_use]
+mod sabotage;
 mod error;
 mod host;
 mod options;
+mod sync;
 mod types;
 
 // 1: bytes, memory, waiting
@@ -51,11 +58,12 @@ mod listen;
 // 8: the handle
 mod log;
 
-// Called by the fuzzers, and by tests.
-#[cfg(any(test, fuzzing))]
+// Called by the fuzzers, and by tests. A model checker has threads of its own, and tests for them.
+#[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
 #[doc(hidden)]
 pub mod fuzzing;
 #[cfg(test)]
+#[cfg(not(any(loom, shuttle)))]
 mod testing;
 
 pub use cursor::{Cursor, CursorBuilder, CursorInfo, CursorState};

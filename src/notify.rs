@@ -16,11 +16,11 @@
 //! for nothing. What changes without being published (poison, reopen, close) is stored before the
 //! seat is woken, and looked at after sitting down: one of the two comes first under the lock.
 
-use crossbeam_utils::sync::Unparker;
-use parking_lot::Mutex;
+use crate::sync::Unparker;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{self, Mutex, Plant};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Wake, Waker};
 
 /// A waker that unparks a thread: blocking calls wait in the same registries as tasks.
@@ -99,7 +99,8 @@ impl EndWord {
     /// Publishes `offset` and clears the bits. Release pairs with the loads above; Acquire pairs
     /// with the compare-and-swap of a sleeper.
     pub(crate) fn publish(&self, offset: u64) -> Asleep {
-        Asleep(self.0.swap(offset << BITS, Ordering::AcqRel) & ((1 << BITS) - 1))
+        let order = sync::order(Plant::RelaxedPublish, Ordering::AcqRel);
+        Asleep(self.0.swap(offset << BITS, order) & ((1 << BITS) - 1))
     }
 
     /// Sets the bit of `sleeper` if the word still shows the offset that was `seen` (the bits of
@@ -107,6 +108,9 @@ impl EndWord {
     /// something new to look at.
     pub(crate) fn fall_asleep(&self, sleeper: Sleeper, seen: Seen) -> bool {
         let mut now = seen.0;
+        if sync::planted(Plant::DroppedWakeUp) {
+            now = self.0.load(Ordering::Acquire);
+        }
         loop {
             let with_bit = now | sleeper.0;
             match self
@@ -114,7 +118,7 @@ impl EndWord {
                 .compare_exchange(now, with_bit, Ordering::AcqRel, Ordering::Acquire)
             {
                 Ok(_) => return true,
-                Err(other) if other >> BITS == seen.0 >> BITS => now = other,
+                Err(other) if other >> BITS == now >> BITS => now = other,
                 Err(_) => return false,
             }
         }
@@ -171,7 +175,7 @@ impl Drop for Seated<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crossbeam_utils::sync::Parker;
+    use crate::sync::Parker;
 
     #[test]
     fn a_sleeper_that_missed_a_publication_does_not_fall_asleep() {

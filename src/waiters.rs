@@ -6,11 +6,11 @@
 //! While the dispatcher is looking, the lower of the two is remembered and applied when it ends:
 //! events that it passed before the registration are looked at again.
 
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Mutex, Plant, planted};
 use crate::types::{Filter, FilterSet, to_usize};
-use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 
 /// One registration. It remembers up to where the dispatcher had looked when it was woken.
@@ -216,7 +216,7 @@ impl Registry {
 
     /// Somebody waits who has seen everything below `from`. Whether the dispatcher must be woken.
     fn begin_at(&mut self, from: u64, first: bool) -> bool {
-        if self.looking {
+        if self.looking && !planted(Plant::ForgottenWaiter) {
             // It may have passed `from` before this one was registered, and it comes round again
             // by itself.
             self.again = Some(self.again.map_or(from, |again| again.min(from)));

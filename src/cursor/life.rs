@@ -1,7 +1,7 @@
 //! Cursors from outside: a list of them, their end, and another place for one.
 
 use super::builder::{closed_or_poisoned, reading_failed};
-use crate::cursor_file::{self, Listed};
+use crate::cursor_file::{self, Age, Listed};
 use crate::error::{CursorError, SyncError};
 use crate::options::{ReadLevel, Start};
 use crate::reader::{Scanner, start_at};
@@ -88,6 +88,18 @@ pub(crate) fn list(shared: &Shared) -> Result<Vec<CursorInfo>, CursorError> {
         }
     };
     Ok(listed.into_iter().map(info).collect())
+}
+
+/// The names of all that have not expired.
+pub(crate) fn names(shared: &Shared, visit: impl FnMut(&str)) -> Result<(), CursorError> {
+    let cursors = shared.cursors.as_ref().ok_or(CursorError::ReadOnly)?;
+    let age = Age {
+        now: shared.clock.now(),
+        is_held: &|slot| shared.fences.is_held(slot),
+    };
+    cursors
+        .names(&age, visit)
+        .map_err(|error| CursorError::from_io(shared.dir.path(), "list the cursors in", error))
 }
 
 /// How many events match from the ack on, as long as `budget` lasts.

@@ -8,7 +8,7 @@ pub use builder::CursorBuilder;
 pub use life::{CursorInfo, CursorState};
 
 pub(crate) use acked::AckedFuture;
-pub(crate) use life::{delete, list, put};
+pub(crate) use life::{delete, list, names, put};
 
 use crate::cursor_file::SlotHandle;
 use crate::error::{AckError, ReadError, SyncError};

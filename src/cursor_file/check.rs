@@ -1,13 +1,14 @@
 //! Looking at the cursors of a log that somebody else may be writing: what is damaged?
 
 use super::chunk;
-use super::definitions::Definitions;
+use super::definitions::{self, Definitions};
 use super::load::{Newest, newest, tell};
 use crate::dir::{Directory, RawFile};
-use crate::error::Corruption;
+use crate::error::{Corruption, OpenError};
 use crate::format::{
-    CHUNK_PAGE_BYTES, ChunkPage, DefinitionKind, MAX_CHUNKS, Meta, SECTOR, SLOT_BYTES, SlotHeader,
-    SlotKey, SlotWord, chunk_bytes, chunk_slots, place_of, slot_at, slot_number,
+    CHUNK_PAGE_BYTES, ChunkFault, ChunkPage, DefinitionKind, MAX_CHUNKS, Meta, SECTOR, SLOT_BYTES,
+    SlotHeader, SlotKey, SlotWord, VERSION, chunk_bytes, chunk_slots, place_of, slot_at,
+    slot_number,
 };
 use crate::types::{LogId, to_u64};
 use std::collections::BTreeMap;
@@ -17,11 +18,20 @@ use std::io;
 const SLOTS_AT_ONCE: usize = 1_024;
 
 /// Damage in the files of the cursors, at most a thousand faults. Nothing is changed.
-pub(crate) fn check(dir: &dyn Directory, meta: &Meta) -> io::Result<Vec<Corruption>> {
+///
+/// # Errors
+/// [`OpenError::Foreign`] and [`OpenError::Newer`] for slots of another log or release, and what
+/// the file system says.
+pub(crate) fn check(dir: &dyn Directory, meta: &Meta) -> Result<Vec<Corruption>, OpenError> {
+    let io = |name: &str| {
+        let path = dir.path().join(name);
+        move |error| OpenError::from_io(path, "read", error)
+    };
     let mut faults = Vec::new();
-    let mut definitions = Definitions::open_to_read(dir)?;
-    let defined = newest(&mut definitions, meta.log, &meta.secret, &mut faults)?;
-    let entries = dir.list()?;
+    let mut definitions = Definitions::open_to_read(dir).map_err(io(definitions::NAME))?;
+    let defined = newest(&mut definitions, meta.log, &meta.secret, &mut faults)
+        .map_err(io(definitions::NAME))?;
+    let entries = dir.list().map_err(io(""))?;
     for number in 0..MAX_CHUNKS {
         let name = chunk::name_of(number);
         let named = defined.iter().any(|(slot, newest)| {
@@ -31,8 +41,10 @@ pub(crate) fn check(dir: &dyn Directory, meta: &Meta) -> io::Result<Vec<Corrupti
         let whole = entries.iter().find(|entry| entry.name == name);
         let whole = whole.filter(|entry| entry.file && entry.bytes >= to_u64(chunk_bytes(number)));
         if whole.is_some() {
-            let file = dir.open_file(&name, false)?;
-            check_chunk(&*file, number, meta.log, &defined, named, &mut faults)?;
+            let file = dir.open_file(&name, false).map_err(io(&name))?;
+            refuse(&*file, &name, meta.log)?;
+            check_chunk(&*file, number, meta.log, &defined, named, &mut faults)
+                .map_err(io(&name))?;
         } else if named {
             // One that is not named is being made: its definitions come after it.
             tell(
@@ -42,6 +54,22 @@ pub(crate) fn check(dir: &dyn Directory, meta: &Meta) -> io::Result<Vec<Corrupti
         }
     }
     Ok(faults)
+}
+
+/// Slots of another log or release, which nobody opens.
+fn refuse(file: &dyn RawFile, name: &str, log: LogId) -> Result<(), OpenError> {
+    let mut page = [0; CHUNK_PAGE_BYTES];
+    // What cannot be read is told with the slots.
+    let _ = file.read_at(&mut page, 0);
+    match ChunkPage::parse(&page) {
+        Ok(page) if page.log != log => Err(OpenError::Foreign { file: name.into() }),
+        Err(ChunkFault::Newer(found)) => Err(OpenError::Newer {
+            file: name.into(),
+            found,
+            supported: VERSION,
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn check_chunk(

@@ -6,10 +6,10 @@ use crate::format::{
     CHUNK_PAGE_BYTES, ChunkPage, MAX_CHUNKS, SLOT_BYTES, chunk_bytes, chunk_slots, place_of,
     slot_at, slot_number,
 };
-use crate::map::RegionWriter;
+use crate::map::{RegionWriter, Word};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::types::{LogId, to_u64, to_usize};
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Words of a slot.
@@ -55,7 +55,7 @@ pub(super) struct Slot<'a> {
 }
 
 impl Slot<'_> {
-    pub(super) fn word(&self, number: u8) -> &AtomicU64 {
+    pub(super) fn word(&self, number: u8) -> &Word {
         self.map.region().word(self.at + 8 * usize::from(number))
     }
 
@@ -245,12 +245,23 @@ impl Chunks {
     }
 }
 
-/// Makes the file of a chunk, on disk with its name.
+/// Makes the file of a chunk, on disk with its name. It gets that when it is whole: a process that
+/// dies in between leaves a file on its way to a rename, not a chunk that is too short.
 fn make(dir: &dyn Directory, log: LogId, number: u16) -> io::Result<Chunk> {
     let bytes = chunk_bytes(number);
     let name = name_of(number);
+    let temporary = format!("{name}.new");
     let page = ChunkPage { log, chunk: number }.page();
-    let map = dir.create_region(&name, bytes, bytes, &page)?;
+    match dir.unlink(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let map = dir.create_region(&temporary, bytes, bytes, &page)?;
+    if let Err(error) = dir.rename(&temporary, &name) {
+        // The caller hears of the error; the next open unlinks it if this fails.
+        let _ = dir.unlink(&temporary);
+        return Err(error);
+    }
     if let Err(error) = dir.sync() {
         // The caller hears of the error; an empty chunk that stays is as good as a new one.
         let _ = dir.unlink(&name);

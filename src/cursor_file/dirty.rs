@@ -8,7 +8,7 @@
 //! order, so it finds the bit when it looks at the word again, unless another one has taken it, and
 //! that one wakes. A mark that was found before that has been taken since, by one who looks.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicU32, Ordering};
 
 const MARKED: u32 = 0b01;
 const ASLEEP: u32 = 0b10;
@@ -57,8 +57,8 @@ impl Dirty {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crossbeam_utils::sync::Parker;
-    use std::sync::atomic::AtomicU64;
+    use crate::sync::Parker;
+    use crate::sync::atomic::AtomicU64;
 
     #[test]
     fn the_first_one_behind_the_sleeper_wakes_it() {

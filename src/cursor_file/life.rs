@@ -5,13 +5,14 @@
 //! it follows from two words of the slot, and a clock.
 
 use super::chunk::{Chunk, Chunks};
+use super::definitions::{Definitions, Seen};
 use super::saving::{acked_of, progress_of};
 use super::slot::Progress;
 use super::table::{Entry, NOWHERE};
 use super::{CursorFile, Inner, Retiring, State, chunk, definitions};
 use crate::error::CursorError;
 use crate::format::{DefinitionHead, DefinitionKind, SlotHeader, SlotWord, name_hash};
-use crate::types::FilterSet;
+use crate::types::{FilterSet, to_usize};
 use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::fmt;
@@ -57,6 +58,32 @@ impl CursorFile {
             (!over).then(|| acked_of(chunk, index).unwrap_or(0))
         });
         acked.min()
+    }
+
+    /// Visits the name of each cursor that has not expired, in no order, and of damaged ones too.
+    /// Read from the file, with one bit a slot of memory; what changes meanwhile may be missed.
+    pub(crate) fn names(&self, age: &Age<'_>, mut visit: impl FnMut(&str)) -> io::Result<()> {
+        let inner = &self.inner;
+        let mut seen: Vec<u64> = Vec::new();
+        Definitions::open_to_read(&*inner.dir)?.search(inner.log, |found| {
+            let Seen::Definition(_, definition) = found else {
+                return;
+            };
+            let hash = name_hash(&inner.secret, definition.name);
+            let entry = inner.state.lock().table.get(hash);
+            let Some(entry) = entry.filter(|entry| entry.slot == definition.head.slot) else {
+                return;
+            };
+            let (word, bit) = (to_usize(entry.slot / 64), 1 << (entry.slot % 64));
+            if seen.len() <= word {
+                seen.resize(word + 1, 0);
+            }
+            // A cursor that was redefined stands in the file more than once.
+            if seen[word] & bit == 0 && !inner.is_over(entry, age) {
+                visit(definition.name);
+            }
+            seen[word] |= bit;
+        })
     }
 
     fn entries(&self) -> Vec<Entry> {

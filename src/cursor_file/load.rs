@@ -12,8 +12,8 @@ use crate::format::{
     ChunkFault, ChunkPage, DefinitionKind, DefinitionRef, MAX_CHUNKS, Meta, VERSION, chunk_bytes,
     definition_padded, name_hash, place_of,
 };
+use crate::sync::Mutex;
 use crate::types::{LogId, to_u64};
-use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;

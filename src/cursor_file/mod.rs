@@ -26,10 +26,10 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use crate::sync::Mutex;
 use chunk::{Chunk, Chunks};
 use definitions::Definitions;
 use dirty::Dirty;
-use parking_lot::Mutex;
 use slot::Progress;
 use std::collections::HashMap;
 use std::io;
@@ -101,6 +101,11 @@ impl CursorFile {
     /// How many cursors there are, damaged ones too.
     pub(crate) fn count(&self) -> usize {
         self.inner.state.lock().table.len()
+    }
+
+    /// The most cursors that there may be.
+    pub(crate) fn most(&self) -> u32 {
+        self.inner.max_cursors
     }
 
     /// The cursor of that name.

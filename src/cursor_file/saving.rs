@@ -34,7 +34,7 @@ impl CursorFile {
                 std::mem::take(&mut state.ticked),
             )
         };
-        if let Some(file) = definitions {
+        if let Some(file) = definitions.filter(|_| !sabotaged!("slot-before-definition")) {
             file.sync()?;
         }
         // Their definitions say that they are deleted, and that is on disk now.
@@ -182,15 +182,23 @@ impl Inner {
             let cursor = progress_of(chunk, index);
             let acked = cursor.get(SlotWord::Acked)?;
             // Only where it changes something: a log may have a million cursors.
-            let differs = acked > end || cursor.get(SlotWord::Saved) != Some(acked);
+            let above = acked > end && !sabotaged!("cursor-not-lowered");
+            let differs = above || cursor.get(SlotWord::Saved) != Some(acked);
             differs.then_some((cursor, acked))
         });
         let cursors: Vec<_> = cursors.collect();
         for (cursor, acked) in cursors.iter().filter(|(_, acked)| *acked > end) {
-            cursor.raise(SlotWord::Kept, *acked);
+            if !sabotaged!("kept-gap-forgotten") {
+                cursor.raise(SlotWord::Kept, *acked);
+            }
         }
         self.sync_chunks()?;
         for (cursor, acked) in cursors {
+            let end = if sabotaged!("cursor-not-lowered") {
+                acked
+            } else {
+                end
+            };
             if acked > end {
                 cursor.set(SlotWord::Acked, end);
             }

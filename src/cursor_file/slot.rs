@@ -185,6 +185,10 @@ impl SlotHandle {
     /// Everything below `offset` is done. `false`: that was known.
     #[inline]
     pub(crate) fn ack(&self, offset: u64) -> bool {
+        if sabotaged!("cursor-goes-back") {
+            self.seek(offset);
+            return true;
+        }
         let moved = self.progress().raise(SlotWord::Acked, offset);
         if moved {
             self.inner.touched(&self.chunk, self.index);

@@ -19,9 +19,9 @@ const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 /// The bits of a directory that we make.
 pub(super) const DIRECTORY_MODE: u32 = 0o700;
 
-/// How many zeros a new region is given at a time. Larger writes fill the page cache with large
-/// folios, and then one dirty byte costs a sync of the whole folio: 2 MiB have been measured for
-/// 4 KiB. One page at a time leaves single pages.
+/// How many zeros a new region is given at a time, where the file system cannot allocate. Larger
+/// writes fill the page cache with large folios, and then one dirty byte costs a sync of the whole
+/// folio: 2 MiB have been measured for 4 KiB. One page at a time leaves single pages.
 const FILL_BYTES: usize = 4096;
 
 /// A directory that was opened once: all names are looked up in it, wherever it is moved.
@@ -132,7 +132,7 @@ impl Directory for DiskDir {
     fn open_region(&self, name: &str, words: usize) -> io::Result<RegionWriter> {
         let (file, len) = self.open_mappable(name, words, OFlags::RDWR)?;
         // A copy that some tool has made sparse would answer a store on a full disk with SIGBUS.
-        allocate(&file, len)?;
+        let _ = allocate(&file, len)?;
         RegionWriter::map_file(file, len, words)
     }
 
@@ -256,14 +256,20 @@ fn make(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Gives an empty file its blocks and its bytes: `head`, then zeros up to `len`. Zeros are written
-/// although the blocks are there, since the first store to a block that was never written costs
-/// the file system a change of its own records at the next sync.
+/// Gives an empty file its blocks and its bytes: `head`, then zeros up to `len`.
+///
+/// Blocks that are allocated read as zeros and are not written, since that would double what a
+/// log writes to the disk. The first sync of such a block also has the file system's own record of
+/// it to write; an event pays that once in the many that share the block.
 fn fill(file: &File, len: usize, head: &[u8]) -> io::Result<()> {
-    allocate(file, len)?;
+    let written = if allocate(file, len)? {
+        head.len()
+    } else {
+        len
+    };
     let mut page = [0; FILL_BYTES];
     let mut at = 0;
-    while at < len {
+    while at < written {
         let count = FILL_BYTES.min(len - at);
         let from_head = head.get(at..).unwrap_or_default();
         let from_head = &from_head[..count.min(from_head.len())];
@@ -275,27 +281,28 @@ fn fill(file: &File, len: usize, head: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Allocates all blocks of the first `len` bytes. File systems that cannot do that are asked by
-/// the zeros that [`fill`] writes.
+/// Allocates all blocks of the first `len` bytes, as zeros where there was nothing. `false`: this
+/// file system cannot do that.
 #[cfg(target_os = "linux")]
-fn allocate(file: &File, len: usize) -> io::Result<()> {
+fn allocate(file: &File, len: usize) -> io::Result<bool> {
     if len == 0 {
-        return Ok(());
+        return Ok(true);
     }
     let flags = rustix::fs::FallocateFlags::empty();
     loop {
         match rustix::fs::fallocate(file, flags, 0, to_u64(len)?) {
-            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
+            Ok(()) => return Ok(true),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(false),
             Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
 }
 
-/// Here the zeros that [`fill`] writes are all the allocation there is.
+/// Here zeros are written instead.
 #[cfg(not(target_os = "linux"))]
-fn allocate(_file: &File, _len: usize) -> io::Result<()> {
-    Ok(())
+fn allocate(_file: &File, len: usize) -> io::Result<bool> {
+    Ok(len == 0)
 }
 
 fn to_u64(value: usize) -> io::Result<u64> {

@@ -34,6 +34,8 @@ pub(crate) use fresh::FreshDir;
 pub(crate) use memory::MemoryDir;
 #[cfg(any(test, fuzzing))]
 pub(crate) use simulate::Image;
+#[cfg(test)]
+pub(crate) use simulate::{Fault, Faults};
 
 /// One name in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]

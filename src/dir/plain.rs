@@ -27,6 +27,10 @@ impl Disk {
         Ok(())
     }
 
+    pub(super) fn map(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     pub(super) fn unlink(&self) -> io::Result<()> {
         Ok(())
     }

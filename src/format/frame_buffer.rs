@@ -2,7 +2,7 @@
 
 use super::bytes::put;
 use super::frame::{
-    self, CHECKSUM_AT, COUNT_AT, Context, FRAME_HEADER, FrameKind, HEAD_WORDS, KIND_AT, body_crc,
+    self, Bound, CHECKSUM_AT, COUNT_AT, FRAME_HEADER, FrameKind, HEAD_WORDS, KIND_AT, body_crc,
 };
 use super::ids::id_hash;
 use super::record::{self, Measure, RecordRef};
@@ -38,8 +38,8 @@ impl Limits {
 /// One frame, in memory that is used again for the next one.
 ///
 /// Encoding writes all that is known before the offset is assigned, and
-/// [`FrameBuffer::checksum_body`] computes its checksum. [`FrameBuffer::head`] adds offset, time
-/// and context; it can be asked again with others.
+/// [`FrameBuffer::checksum_body`] computes its checksum. [`FrameBuffer::head`] adds offset, time,
+/// context and place; it can be asked again with others.
 #[derive(Debug, Default)]
 pub(crate) struct FrameBuffer {
     /// The frame stands at the beginning; what is behind it was needed for a longer one. The header
@@ -293,19 +293,19 @@ impl FrameBuffer {
     /// # Panics
     /// When nothing was encoded since the last error.
     #[inline]
-    pub(crate) fn head(&mut self, offset: u64, time: u64, context: Context) -> [u64; HEAD_WORDS] {
+    pub(crate) fn head(&mut self, offset: u64, time: u64, bound: Bound) -> [u64; HEAD_WORDS] {
         assert!(self.used > 0, "nothing was encoded to be given a place");
         // The length was compared with the limit of a frame, which has 32 bits.
         let length = u32::try_from(self.used).unwrap_or(u32::MAX);
-        let checksum = frame::finish(self.checksum_body(), offset, time, length, context);
+        let checksum = frame::finish(self.checksum_body(), offset, time, length, bound);
         let first = u64::from(length) | u64::from(checksum) << (8 * CHECKSUM_AT);
         [first, offset, time, self.count_and_kind()]
     }
 
     /// The whole frame as it will stand on disk, without padding.
     #[cfg(test)]
-    pub(crate) fn seal(&mut self, offset: u64, time: u64, context: Context) -> Vec<u8> {
-        let head = self.head(offset, time, context);
+    pub(crate) fn seal(&mut self, offset: u64, time: u64, bound: Bound) -> Vec<u8> {
+        let head = self.head(offset, time, bound);
         let head = head.iter().flat_map(|word| word.to_le_bytes());
         head.chain(self.records().iter().copied()).collect()
     }

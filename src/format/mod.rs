@@ -33,7 +33,7 @@ pub(crate) use definition::{
 };
 pub(crate) use epoch_record::{EPOCH_RECORD_BYTES, EpochRecord};
 pub(crate) use frame::{
-    Context, FRAME_HEADER, FrameHead, FrameKind, context, decode_epoch, decode_head, padded,
+    Bound, Context, FRAME_HEADER, FrameHead, FrameKind, context, decode_epoch, decode_head, padded,
     read_head, verify,
 };
 pub(crate) use frame_buffer::{FrameBuffer, FrameId, Limits};

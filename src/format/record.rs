@@ -247,6 +247,12 @@ impl<'a> RecordRef<'a> {
         self.names().skip(passed).take(not_to)
     }
 
+    /// Whether it is not to nobody and its first topic is none of the adapters': then `>` matches.
+    #[inline]
+    pub(crate) fn is_for_everything(&self) -> bool {
+        matches!(self.audience, [_, 0, _, first, ..] if *first != b'$')
+    }
+
     /// How many topics, and how many identities it is not to.
     #[inline]
     fn counts(&self) -> (usize, usize) {

@@ -9,6 +9,9 @@ use crate::format::{
 use crate::options::Options;
 use crate::types::MAX_OFFSET;
 
+/// The frame position at which it stands.
+const AT: usize = 4_096;
+
 /// Any bytes as a frame, as they are and with the checksum that they ought to have.
 ///
 /// # Panics
@@ -22,11 +25,11 @@ pub fn frame(data: &[u8]) {
     let Some(stands) = data.get(..head.bytes()) else {
         return;
     };
-    let keys = context(&SALT, LOG, EPOCH);
+    let keys = context(&SALT, LOG, EPOCH).at(AT);
     let _ = verify(stands, &head, keys);
 
     let mut frame = stands.to_vec();
-    seal(&mut frame, EPOCH);
+    seal(&mut frame, EPOCH, AT);
     let Some(sealed) = decode_head(&frame) else {
         panic!("a sealed frame has no head");
     };
@@ -50,7 +53,7 @@ fn any_change_shows(frame: &[u8], head: &FrameHead) {
         let bit = usize::try_from(head.checksum >> turn).unwrap_or(0) % (frame.len() * 8);
         changed[bit / 8] ^= 1 << (bit % 8);
         let same = decode_head(&changed).is_some_and(|head| {
-            let keys = context(&SALT, LOG, EPOCH);
+            let keys = context(&SALT, LOG, EPOCH).at(AT);
             verify(&changed, &head, keys)
         });
         assert!(!same, "bit {bit} is not covered");
@@ -58,7 +61,8 @@ fn any_change_shows(frame: &[u8], head: &FrameHead) {
     }
     let mut later = EPOCH;
     later.counter += 1;
-    assert!(!verify(frame, head, context(&SALT, LOG, later)));
+    assert!(!verify(frame, head, context(&SALT, LOG, later).at(AT)));
+    assert!(!verify(frame, head, context(&SALT, LOG, EPOCH).at(AT + 8)));
 }
 
 fn records(mut rest: &[u8], head: &FrameHead) {

@@ -17,8 +17,8 @@ const CHECKSUM: std::ops::Range<usize> = 4..8;
 const PLACE: std::ops::Range<usize> = 8..24;
 const BODY_AT: usize = 24;
 
-/// Writes length and checksum of a frame that fills `frame`.
-pub(super) fn seal(frame: &mut [u8], epoch: Epoch) {
+/// Writes length and checksum of a frame that fills `frame` and stands at the frame position `at`.
+pub(super) fn seal(frame: &mut [u8], epoch: Epoch, at: usize) {
     assert!(frame.len() >= FRAME_HEADER);
     let mut context = crc32fast::Hasher::new();
     context.update(&SALT);
@@ -28,6 +28,7 @@ pub(super) fn seal(frame: &mut [u8], epoch: Epoch) {
     let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
     frame[..LENGTH].copy_from_slice(&length.to_le_bytes());
     let body = crc32fast::hash(&frame[BODY_AT..]) ^ length ^ context.finalize();
+    let body = body ^ u32::try_from(at).unwrap_or(u32::MAX);
     let mut whole = crc32fast::Hasher::new_with_initial(body);
     whole.update(&frame[PLACE]);
     frame[CHECKSUM].copy_from_slice(&whole.finalize().to_le_bytes());

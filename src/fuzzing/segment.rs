@@ -41,7 +41,7 @@ pub fn segment(data: &[u8]) {
     };
     follower.publish(bytes.len());
     let region = follower.region().clone();
-    if let Ok(header) = segment::read_header(&region, Some(BASE)) {
+    if let Ok(header) = segment::read_header(&region, LOG, Some(BASE)) {
         assert!(usize::try_from(header.making.bytes).is_ok_and(|length| length <= bytes.len()));
     }
     // A segment is read up to the end of its file.
@@ -89,7 +89,7 @@ fn seal_all(bytes: &mut [u8], from: usize, dense: bool) {
             continue;
         };
         epoch = decode_epoch(rest, &head).unwrap_or(epoch);
-        seal(&mut rest[..head.bytes()], epoch);
+        seal(&mut rest[..head.bytes()], epoch, at);
         rest[head.bytes()..padded(head.bytes())].fill(0);
         next = (head.offset + u64::from(head.count)).min(MAX_OFFSET);
         at += padded(head.bytes());

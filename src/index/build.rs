@@ -352,7 +352,9 @@ pub(super) fn fits(segment: &Segment, header: &IndexHeader) -> bool {
         && header.events <= to_u64(covers / FRAME_HEADER) * u64::from(u32::MAX);
     let bytes = segment.region().bytes(last..covers);
     let head = bytes.and_then(decode_head);
-    ours && head.is_some_and(|head| {
-        head.checksum == checksum && head.offset + u64::from(head.count) == header.next
-    })
+    let fits = ours
+        && head.is_some_and(|head| {
+            head.checksum == checksum && head.offset + u64::from(head.count) == header.next
+        });
+    fits || sabotaged!("stale-index")
 }

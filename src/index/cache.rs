@@ -6,7 +6,7 @@ use super::{Index, Unfit};
 use crate::dir::Directory;
 use crate::format::HEADER_BYTES;
 use crate::segment::{self, Segment};
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
@@ -252,6 +252,7 @@ fn within(run: &Run, below: Option<u64>) -> bool {
 fn open_file(dir: &dyn Directory, segment: &Segment) -> Option<Run> {
     let name = segment::index_name_of(segment.base());
     let mut follower = dir.follow_region(&name, 0).ok()?;
+    follower.region().scattered();
     follower.publish(follower.region().len());
     let run = Run::open(Bytes::Mapped(follower.region().clone()), segment)?;
     (run.from() == HEADER_BYTES && run.first() == segment.base()).then_some(run)

@@ -80,9 +80,29 @@ impl Jumps {
     }
 
     /// The first match at or above `from`, which never goes back. It is the first one of the next
-    /// call too, until `from` has passed it.
+    /// call too, until `from` has passed it. Frames that come into sight are asked for from the
+    /// disk; they are thought to have `frame_bytes` bytes.
     #[inline]
-    pub(crate) fn peek(&mut self, segment: &Segment, from: u64) -> Result<Option<Posting>, Unfit> {
+    pub(crate) fn peek(
+        &mut self,
+        segment: &Segment,
+        from: u64,
+        frame_bytes: usize,
+    ) -> Result<Option<Posting>, Unfit> {
+        match self.window.get(self.taken) {
+            Some(posting) if posting.offset >= from => Ok(Some(*posting)),
+            _ => self.peek_on(segment, from, frame_bytes),
+        }
+    }
+
+    /// Apart from what is done for each match.
+    #[inline(never)]
+    fn peek_on(
+        &mut self,
+        segment: &Segment,
+        from: u64,
+        frame_bytes: usize,
+    ) -> Result<Option<Posting>, Unfit> {
         loop {
             while let Some(posting) = self.window.get(self.taken) {
                 if posting.offset >= from {
@@ -99,7 +119,8 @@ impl Jumps {
                 continue;
             }
             self.fill(from.max(self.known))?;
-            segment.ask_for(self.window.iter().map(|posting| posting.frame));
+            let frames = self.window.iter().map(|posting| posting.frame);
+            segment.ask_for(frames, frame_bytes);
         }
     }
 

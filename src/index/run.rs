@@ -24,6 +24,13 @@ impl Bytes {
             Bytes::Heap(all) => all.get(range),
         }
     }
+
+    /// They are read next: the disk is asked for all of them at once.
+    fn ask_for(&self, at: usize, bytes: usize) {
+        if let Bytes::Mapped(region) = self {
+            region.will_need(at..at.saturating_add(bytes));
+        }
+    }
 }
 
 /// An index over the frames of one segment, from a place to another.
@@ -48,6 +55,7 @@ impl Run {
             return None;
         }
         let (at, length, sum) = header.tables;
+        bytes.ask_for(to_usize(at), to_usize(length));
         let tables: Box<[u8]> = bytes.get(to_usize(at), to_usize(length))?.into();
         if crc(&tables) != sum {
             return None;

@@ -125,7 +125,7 @@ fn matches(
 ) -> Result<Vec<u64>, Unfit> {
     let mut jumps = index.jumps(filters, 1)?.unwrap();
     let (mut next, mut found) = (from, Vec::new());
-    while let Some(posting) = jumps.peek(segment, next)? {
+    while let Some(posting) = jumps.peek(segment, next, 0)? {
         let epoch = || jumps.epoch(&posting);
         let frame = segment.frame_to(posting.frame, epoch).ok_or(Unfit)?;
         assert!((frame.head.offset..frame.end()).contains(&posting.offset));

@@ -23,14 +23,17 @@ pub(super) fn check(
             report.add_damage(fault(META, at, "a copy of the identity of the log"));
         }
     }
-    for at in bad_marks(dir, survey)? {
+    // With neither it is a log that was only just begun.
+    let begun = survey.mark.is_some() || !survey.ending.bases.is_empty();
+    for at in bad_marks(dir, survey)?.into_iter().filter(|_| begun) {
         report.add_damage(fault(mark_file::NAME, at, "a durable mark"));
     }
     let epochs = recovery::read_epochs(dir, survey.meta.log)?;
     for record in &epochs.damaged {
         report.add_damage(fault(EPOCHS, record * EPOCH_RECORD_BYTES, "an epoch"));
     }
-    if epochs.damaged.is_empty() && !epochs.is_complete(survey.mark.map(|mark| mark.epoch)) {
+    let of_mark = survey.mark.map(|mark| mark.epoch);
+    if of_mark.is_some() && epochs.damaged.is_empty() && !epochs.is_complete(of_mark) {
         let end = epochs.records.len() * EPOCH_RECORD_BYTES;
         report.add_damage(fault(EPOCHS, end, "the epoch of the durable mark"));
     }

@@ -97,7 +97,7 @@ pub(crate) fn verify_in(
     copies::check(&**dir, &survey, &mut report).map_err(io)?;
     let mut faults = Vec::new();
     for _ in 0..TRIES {
-        faults = cursor_file::check(&**dir, &survey.meta).map_err(io)?;
+        faults = cursor_file::check(&**dir, &survey.meta)?;
         if faults.is_empty() {
             break;
         }

@@ -96,9 +96,14 @@ impl Verification {
         }
     }
 
-    /// Damage outside the events. Damaged segments are told as ranges.
+    /// Damage that costs no event. What does is told as a range.
     pub(super) fn add_damage(&mut self, fault: Corruption) {
-        let costs_events = segment::parse_name(&fault.file).is_some() && fault.offset.is_some();
+        let costs_events = fault.offset.is_some_and(|offset| {
+            let told = |range: &CorruptRange| {
+                range.segment == fault.file || (range.from..range.to).contains(&offset)
+            };
+            segment::parse_name(&fault.file).is_some() && self.corrupt.iter().any(told)
+        });
         let known =
             |other: &Corruption| other.file == fault.file && other.position == fault.position;
         if !costs_events && !self.damaged.iter().any(known) {

@@ -10,6 +10,7 @@ use crate::recovery::Survey;
 use crate::segment::{self, Place, Segment, Step};
 use crate::types::{to_u64, to_usize};
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// How much is read by one call.
@@ -104,7 +105,11 @@ impl<'a, 'p> Walk<'a, 'p> {
             if self.survey.was_trimmed(self.dir, base) {
                 self.reached = below;
             }
-            self.lost(name, below, CorruptReason::Missing);
+            let why = match self.dir.open_file(&name, false) {
+                Ok(_) => CorruptReason::CutShort,
+                Err(_) => CorruptReason::Missing,
+            };
+            self.lost(name, below, why);
             return Ok(());
         };
         self.lost(segment::name_of(self.reached), base, CorruptReason::Missing);
@@ -113,7 +118,7 @@ impl<'a, 'p> Walk<'a, 'p> {
     }
 
     fn walk(&mut self, name: &str, base: u64, below: u64, copy: &Copy) {
-        let header = match segment::read_header(&copy.region, Some(base)) {
+        let header = match segment::read_header(&copy.region, self.survey.meta.log, Some(base)) {
             Ok(header) if header.making.log != self.survey.meta.log => {
                 return self.lost(name.into(), below, CorruptReason::Foreign);
             }
@@ -124,6 +129,7 @@ impl<'a, 'p> Walk<'a, 'p> {
         let Some(segment) = Segment::new(&header, copy.region.clone()) else {
             return self.lost(name.into(), below, CorruptReason::Header);
         };
+        segment.know(&Arc::new(self.survey.history.clone()));
         if active != Some(base) {
             return self.lost(name.into(), below, CorruptReason::Header);
         }
@@ -290,7 +296,7 @@ fn why(segment: &Segment, place: &Place) -> CorruptReason {
     let holds = frame.is_some_and(|rest| {
         let head = format::decode_head(rest).filter(|head| head.bytes() >= FRAME_HEADER);
         let bytes = head.and_then(|head| Some((head, rest.get(..head.bytes())?)));
-        bytes.is_some_and(|(head, bytes)| format::verify(bytes, &head, place.context))
+        bytes.is_some_and(|(head, bytes)| format::verify(bytes, &head, place.bound()))
     });
     if holds {
         CorruptReason::Records

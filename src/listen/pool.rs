@@ -6,13 +6,13 @@
 
 use super::Trouble;
 use super::task::{Task, Turned};
-use parking_lot::{Condvar, Mutex};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex, thread};
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Wake, Waker};
 
 thread_local! {
@@ -114,7 +114,7 @@ impl Pool {
 
     fn spawn(self: &Arc<Self>, number: u32) -> io::Result<()> {
         let pool = Arc::clone(self);
-        let builder = std::thread::Builder::new().name(format!("wakelog-listen-{number}"));
+        let builder = thread::Builder::new().name(format!("wakelog-listen-{number}"));
         builder.spawn(move || pool.work()).map(|_| ())
     }
 

@@ -119,10 +119,22 @@ impl Log {
         };
         FRAME.set(Some(frame));
         let once = once?;
-        if wait == Wait::Roll && self.sync_policy() == SyncPolicy::Always {
-            self.wait_durable_at(self.behind(&once))?;
+        if self.sync_policy() == SyncPolicy::Always {
+            self.carry(&once, wait)?;
         }
         Ok(answer(once))
+    }
+
+    /// Under `Always`: brings what was appended to the disk, or leaves that to others if it may not
+    /// wait.
+    fn carry(&self, once: &Once, wait: Wait) -> Result<(), AppendError> {
+        let shared = self.store.shared();
+        if wait == Wait::Never {
+            shared.round_later();
+            return Ok(());
+        }
+        shared.round_if_free();
+        Ok(self.wait_durable_at(self.behind(once))?)
     }
 
     /// What is told of a single event.

@@ -224,8 +224,12 @@ impl Mirror {
     }
 
     fn put(&self, frame: &mut FrameBuffer, asked: u64, time: u64) -> Result<(), MirrorError> {
-        match self.log.store.shared().append_at(frame, asked, time) {
-            Ok(_) => Ok(()),
+        let shared = self.log.store.shared();
+        match shared.append_at(frame, asked, time) {
+            Ok(_) => {
+                shared.round_later();
+                Ok(())
+            }
             Err(NotAt::Next(next)) => Err(MirrorError::Ahead { asked, next }),
             Err(NotAt::Failed(error)) => Err(error.into()),
         }

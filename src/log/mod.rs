@@ -4,6 +4,8 @@ mod append;
 mod listen;
 mod mirror;
 mod open;
+#[cfg(all(test, shuttle))]
+mod shuttle_tests;
 
 pub use mirror::{Mirror, MirrorError, MirrorSource};
 
@@ -112,6 +114,15 @@ impl Log {
     /// [`CursorError::Io`].
     pub fn cursor_list(&self) -> Result<Vec<CursorInfo>, CursorError> {
         cursor::list(self.store.shared())
+    }
+
+    /// Visits the names of all cursors that have not expired, in no order: a second for a million,
+    /// and a bit of memory for each. One that is made or deleted meanwhile may be missed.
+    ///
+    /// # Errors
+    /// [`CursorError::Io`], [`CursorError::ReadOnly`].
+    pub fn cursor_names(&self, visit: impl FnMut(&str)) -> Result<(), CursorError> {
+        cursor::names(self.store.shared(), visit)
     }
 
     /// Ends a cursor, a damaged one too; returns when that is on disk. A handle that is open is
@@ -335,6 +346,16 @@ impl Log {
     #[cfg(any(test, fuzzing))]
     pub(crate) fn abandon<T>(&self, look: impl FnOnce() -> T) -> T {
         self.store.abandon(look)
+    }
+
+    /// [`Options::max_cursors`](crate::Options::max_cursors).
+    /// 0 on a log that is open for reading only.
+    pub fn max_cursors(&self) -> u32 {
+        self.store
+            .shared()
+            .cursors
+            .as_ref()
+            .map_or(0, CursorFile::most)
     }
 
     /// How many cursors the log keeps, expired ones too. 0 on a log that is open for reading only.

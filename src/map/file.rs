@@ -94,6 +94,12 @@ impl Mapping {
             .advise_range(advice, range.start, range.end - range.start);
     }
 
+    /// Whoever loads from a page needs that page alone.
+    pub(super) fn scattered(&self) {
+        // Failure only means that the system reads on around each page, as it would have.
+        let _ = self.raw.advise(memmap2::Advice::Random);
+    }
+
     /// Populates the pages that cover `range` for writing, where the system can.
     pub(super) fn arm(&self, range: Range<usize>) {
         // Failure (an old kernel, a full disk, memory pressure) only means that a store faults

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::{fmt, io, slice};
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 
 use super::file::Mapping;
 use super::{Backing, RegionFollower, RegionWriter, Shared, WORD_BYTES};

@@ -30,9 +30,11 @@ use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::{fmt, io, slice};
 
+use crate::sync::atomic::AtomicUsize;
+use crate::sync::{self, Plant, Watched};
 use crossbeam_utils::CachePadded;
 
 #[cfg(target_arch = "x86_64")]
@@ -50,6 +52,9 @@ compile_error!("wakelog reads mapped words in place, and its files are little-en
 /// The unit in which [`Region::sync`] and [`Region::arm`] think, in bytes. The kernel's page may
 /// be larger; it is never smaller on the systems that we support.
 pub(crate) const PAGE_BYTES: usize = 4096;
+
+/// A word in the memory of a region. Never one of a model checker's: it lies where it lies.
+pub(crate) type Word = AtomicU64;
 
 /// The width of a word, in bytes.
 pub(crate) const WORD_BYTES: usize = 8;
@@ -70,6 +75,7 @@ struct Shared {
     writable: bool,
     /// Padded: an appender stores it for each frame, while readers load the fields above.
     end: CachePadded<AtomicUsize>,
+    watched: Watched,
     backing: Backing,
 }
 
@@ -113,7 +119,7 @@ impl Region {
     /// When `at` is not a multiple of 8, when the word does not lie inside the words, and when the
     /// region was opened for reading only (there [`Region::load_word`] is the way).
     #[inline]
-    pub(crate) fn word(&self, at: usize) -> &AtomicU64 {
+    pub(crate) fn word(&self, at: usize) -> &Word {
         assert!(
             self.shared.writable,
             "a word of a read-only region may only be loaded"
@@ -188,6 +194,15 @@ impl Region {
         }
     }
 
+    /// Tells the system that what is read here stands apart, so that it does not read on around
+    /// each page that is missing, which may be megabytes. Whoever reads on says so by
+    /// [`Region::will_need`]. Best effort.
+    pub(crate) fn scattered(&self) {
+        if let Backing::File(mapping) = &self.shared.backing {
+            mapping.scattered();
+        }
+    }
+
     /// Brings the pages that cover `range` to the disk and waits for it.
     ///
     /// # Errors
@@ -254,6 +269,7 @@ impl Shared {
             words,
             writable,
             end: CachePadded::new(AtomicUsize::new(words)),
+            watched: Watched::new(),
             backing,
         }
     }
@@ -264,6 +280,7 @@ impl Shared {
         if at % WORD_BYTES != 0 || at >= self.words || at + WORD_BYTES > self.words {
             no_such_word(at, self.words);
         }
+        sync::point();
         // SAFETY: `at` lies below `words` and so inside the memory (M1).
         let word = unsafe { self.base.add(at) }.cast::<AtomicU64>();
         // SAFETY: `base` is aligned to a word and `at` is a multiple of one; the whole word lies
@@ -281,6 +298,7 @@ impl Shared {
     #[inline]
     unsafe fn slice(&self, range: Range<usize>) -> &[u8] {
         debug_assert!(self.words <= range.start && range.end <= self.len);
+        self.watched.read(&range);
         // SAFETY: the start lies inside the memory or just behind it (M1).
         let start = unsafe { self.base.add(range.start) };
         // SAFETY: the whole range is inside the memory, which lives as long as `self` (M1), is
@@ -293,7 +311,8 @@ impl Shared {
     #[inline]
     fn publish(&self, end: usize) {
         // Pairs with the Acquire load in `Region::end`: whoever sees this end sees the bytes.
-        self.end.store(end, Ordering::Release);
+        let order = sync::order(Plant::RelaxedPublish, Ordering::Release);
+        self.end.store(end, order);
     }
 
     fn check_inside(&self, range: &Range<usize>) {

@@ -1,6 +1,6 @@
+use crate::sync::atomic::AtomicBool;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::AtomicBool;
 
 use proptest::prelude::*;
 
@@ -12,8 +12,8 @@ const WORDS: usize = 64;
 /// Counts what reaches it.
 #[derive(Debug, Default)]
 struct Calls {
-    synced: parking_lot::Mutex<Vec<Range<usize>>>,
-    rewritten: parking_lot::Mutex<Vec<Range<usize>>>,
+    synced: sync::Mutex<Vec<Range<usize>>>,
+    rewritten: sync::Mutex<Vec<Range<usize>>>,
 }
 
 impl BlockDisk for Calls {

@@ -128,6 +128,7 @@ impl RegionWriter {
         if at < self.floor || at > self.len || count > self.len - at {
             not_writable(at, count, self.floor, self.len);
         }
+        self.region.shared.watched.write(at..at + count);
     }
 
     /// The bytes from the end to the length of the region: what recovery scans.

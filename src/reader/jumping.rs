@@ -143,17 +143,21 @@ impl Scanner {
         standing.jumping.jumps.is_some()
     }
 
-    #[inline]
+    // Always: a posting that is handed on through memory, in pieces, costs more than all else here.
+    #[inline(always)]
     fn peek(&mut self) -> Result<Option<Posting>, Unfit> {
-        let next = self.next;
+        let (next, frame_bytes) = (self.next, self.frame_bytes);
         let Some(standing) = &mut self.standing else {
             return Ok(None);
         };
         let (below, segment) = (standing.below, &standing.segment);
         let jumps = standing.jumping.jumps.as_mut();
-        let found = jumps.map_or(Ok(None), |jumps| jumps.peek(segment, next))?;
-        // After a cut, what stands behind it here is no part of the log.
-        Ok(found.filter(|posting| posting.offset < below))
+        let found = jumps.map_or(Ok(None), |jumps| jumps.peek(segment, next, frame_bytes))?;
+        match found {
+            Some(posting) if posting.offset < below => Ok(Some(posting)),
+            // After a cut, what stands behind it here is no part of the log.
+            _ => Ok(None),
+        }
     }
 
     fn pass_run(&mut self, limit: u64, all: bool, most: u64) -> Option<(u64, u64)> {
@@ -216,6 +220,7 @@ impl Scanner {
         let Some(frame) = jumping.frame else {
             return Some(Landing::Corrupt);
         };
+        self.frame_bytes = frame.bytes();
         let Some((record, spot)) = record_of(&standing.segment, &frame, posting) else {
             return Some(Landing::Corrupt);
         };

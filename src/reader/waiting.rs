@@ -8,9 +8,8 @@ use super::reading::{Found, Reading};
 use crate::error::ReadError;
 use crate::notify::{self, Sleeper};
 use crate::store::Shared;
+use crate::sync::{Backoff, Parker, Plant, planted};
 use crate::types::to_usize;
-use crossbeam_utils::Backoff;
-use crossbeam_utils::sync::Parker;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -151,7 +150,9 @@ impl Reading {
                     return Ok(None);
                 }
                 // Poison, reopen and close wake the seat: what they changed before is seen now.
-                continue;
+                if !planted(Plant::BlindSeat) {
+                    continue;
+                }
             }
             if word.fall_asleep(Sleeper::READER, seen) {
                 wait.park();

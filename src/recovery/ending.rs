@@ -84,7 +84,7 @@ impl<'a> Finder<'a> {
         spares: &[String],
         mark: Option<Mark>,
     ) -> Result<Ending, OpenError> {
-        self.adopt_spare(spares)?;
+        self.adopt_spare(spares, mark.as_ref())?;
         let Some(last) = self.ending.bases.last().copied() else {
             return Ok(self.no_segment(mark));
         };
@@ -103,33 +103,45 @@ impl<'a> Finder<'a> {
 
     /// A spare whose activation fits behind the last segment *is* the next one. One that begins
     /// where the last one does replaces it: no event stands in that.
-    fn adopt_spare(&mut self, spares: &[String]) -> Result<(), OpenError> {
+    fn adopt_spare(&mut self, spares: &[String], mark: Option<&Mark>) -> Result<(), OpenError> {
         for name in spares {
             let activation = self
                 .header(name, None)?
                 .and_then(|header| header.activation);
             let adopted = self.ending.rename.is_some();
-            match activation.filter(|activation| !adopted && self.fits(activation)) {
-                Some(activation) => {
+            match activation {
+                Some(activation) if !adopted && self.fits(&activation, mark) => {
                     self.ending.rename = Some((name.clone(), activation.base));
                     if self.ending.bases.last() != Some(&activation.base) {
                         self.ending.bases.push(activation.base);
                     }
                 }
-                None => self.ending.unlink.push(name.clone()),
+                // No roll leaves one that belongs further back: its events may be all there are.
+                Some(Activation { base, .. }) if self.is_missing(base) => {
+                    self.damaged(name, Some(base), 0, "the name of the segment that it is");
+                }
+                _ => self.ending.unlink.push(name.clone()),
             }
         }
         Ok(())
     }
 
-    fn fits(&self, activation: &Activation) -> bool {
+    /// Whether segments stand around the place of this one, and none in it.
+    fn is_missing(&self, base: u64) -> bool {
+        let bases = &self.ending.bases;
+        bases.last().is_some_and(|last| base < *last) && !bases.contains(&base)
+    }
+
+    fn fits(&self, activation: &Activation, mark: Option<&Mark>) -> bool {
         let mut bases = self.ending.bases.iter().rev().copied();
         let (last, before) = (bases.next(), bases.next());
         let previous = activation.previous.map(|(base, _)| base);
         let behind = previous == last && last.is_none_or(|last| activation.base > last);
+        // Without a mark too it is all that is left: a log has a mark before its first segment.
+        let alone = last.is_none() && mark.is_none();
         // Without a segment before, the one that it names was trimmed.
         let instead = last == Some(activation.base) && (previous == before || before.is_none());
-        behind || instead
+        behind || instead || alone
     }
 
     /// Row 1: no segment. A new log begins at 0; one whose segments were all taken away goes on at
@@ -138,6 +150,11 @@ impl<'a> Finder<'a> {
         if let Some(mark) = mark {
             self.ending.end = mark.offset;
             self.ending.time = mark.time;
+            // Retention never takes the segment in which the mark stands.
+            if mark.base < mark.offset {
+                let name = segment::name_of(mark.base);
+                self.damaged(&name, Some(mark.base), 0, "the segment of the durable mark");
+            }
         }
         self.ending
     }
@@ -181,8 +198,12 @@ impl<'a> Finder<'a> {
         // one in which the mark's frame position was.
         let whole = mark.offset == last;
         let header = self.header(&name, Some(last))?;
+        let expected = match header {
+            Some(_) => "the frames below the durable mark",
+            None => "a segment header",
+        };
         let Some(header) = header.filter(|header| whole || reaches(header, &mark)) else {
-            self.unreadable(last, mark);
+            self.unreadable(last, mark, expected);
             return Ok(());
         };
         let start = if whole {
@@ -197,9 +218,9 @@ impl<'a> Finder<'a> {
     }
 
     /// Row 5: the last segment cannot be read, and the mark says how far it was durable.
-    fn unreadable(&mut self, last: u64, mark: Mark) {
+    fn unreadable(&mut self, last: u64, mark: Mark, expected: &'static str) {
         let name = self.name(last);
-        self.damaged(&name, Some(last), 0, "a segment header");
+        self.damaged(&name, Some(last), 0, expected);
         if mark.offset == last {
             // No durable event stands in it; the segment that follows has the same name.
             self.ending.bases.pop();

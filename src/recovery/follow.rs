@@ -14,7 +14,7 @@ use crate::format::{self, FRAME_HEADER, HEADER_BYTES, HeaderFault, Mark, Meta, S
 use crate::history::History;
 use crate::map::RegionFollower;
 use crate::segment::{self, Keys, Place, Scanned, Segment, Tail};
-use crate::types::Epoch;
+use crate::types::{Epoch, LogId};
 use std::io;
 use std::sync::Arc;
 
@@ -225,7 +225,7 @@ impl Follower {
                     _ => return Err(error),
                 },
             };
-            let Ok(header) = segment::read_header(region.region(), Some(end)) else {
+            let Ok(header) = segment::read_header(region.region(), self.meta.log, Some(end)) else {
                 continue;
             };
             let Some(activation) = &header.activation else {
@@ -252,13 +252,14 @@ impl Follower {
 }
 
 /// Looks at segments by reading.
-pub(super) struct ByReading<'a>(pub(super) &'a dyn Directory);
+pub(super) struct ByReading<'a>(pub(super) &'a dyn Directory, pub(super) LogId);
 
 impl Look for ByReading<'_> {
     fn header(&mut self, name: &str) -> Result<Result<SegmentHeader, HeaderFault>, OpenError> {
         match self.0.follow_region(name, HEADER_BYTES) {
             Ok(region) => Ok(segment::read_header(
                 region.region(),
+                self.1,
                 segment::parse_name(name),
             )),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {

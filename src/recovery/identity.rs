@@ -4,8 +4,9 @@
 use super::listing::{Listing, META, TEMPORARY};
 use crate::dir::Directory;
 use crate::error::{Corruption, OpenError};
-use crate::format::{META_BYTES, Meta, MetaFault, MetaKind, VERSION};
+use crate::format::{HEADER_BYTES, META_BYTES, Meta, MetaFault, MetaKind, SegmentHeader, VERSION};
 use crate::host;
+use crate::mark_file;
 use crate::types::LogId;
 
 /// Reads the identity; `None` if the directory holds no log yet.
@@ -33,6 +34,25 @@ pub(crate) fn read(dir: &dyn Directory, listing: &Listing) -> Result<Option<Meta
             supported: VERSION,
         }),
         Err(MetaFault::NotOurs | MetaFault::Damaged) => Err(OpenError::Damaged(lost())),
+    }
+}
+
+/// A file of another log that the mark agrees with: then it is the identity that is the stranger.
+pub(super) fn which_is_foreign(dir: &dyn Directory, error: OpenError) -> OpenError {
+    let OpenError::Foreign { file } = &error else {
+        return error;
+    };
+    let other = || {
+        let mut page = [0; HEADER_BYTES];
+        let got = dir.open_file(file, false)?.read_at(&mut page, 0)?;
+        let Ok(header) = SegmentHeader::parse(page.get(..got).unwrap_or_default()) else {
+            return Ok(None);
+        };
+        mark_file::read(&*dir.open_file(mark_file::NAME, false)?, header.making.log)
+    };
+    match other() {
+        Ok(Some(_)) => OpenError::Foreign { file: META.into() },
+        Ok(None) | Err(_) => error,
     }
 }
 

@@ -55,8 +55,9 @@ pub(super) fn look(dir: &Arc<dyn Directory>) -> Result<Survey, OpenError> {
     // a mark stands before it wrote the mark.
     let mark = read_mark(&**dir, &meta).map_err(io("read the mark"))?;
     let listing = Listing::read(&**dir).map_err(io("list"))?;
-    let mut look = ByReading(&**dir);
-    let ending = Finder::new(&mut look, meta.log, &listing).find(&listing.spares, mark)?;
+    let mut look = ByReading(&**dir, meta.log);
+    let ending = Finder::new(&mut look, meta.log, &listing).find(&listing.spares, mark);
+    let ending = ending.map_err(|error| identity::which_is_foreign(&**dir, error))?;
     let history = read_history(&**dir, &meta, &ending.epochs).map_err(io("read the epochs"))?;
     Ok(Survey {
         meta,

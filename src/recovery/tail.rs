@@ -21,7 +21,7 @@ use crate::host;
 use crate::mark_file::MarkFile;
 use crate::options::Options;
 use crate::segment::{self, Keys, Place, Scanned, Segment, SegmentWriter, Tail};
-use crate::types::{Epoch, to_u64};
+use crate::types::{Epoch, LogId, to_u64};
 use std::io;
 use std::sync::Arc;
 
@@ -60,8 +60,9 @@ impl Recovery<'_> {
         let mark = read_mark(&**self.dir, self.meta).map_err(self.io("read the mark"))?;
         let found = epochs::read(&**self.dir, log).map_err(self.io("read the epochs"))?;
         let listing = Listing::read(&**self.dir).map_err(self.io("list"))?;
-        let mut look = Mapped(&**self.dir);
-        let mut ending = Finder::new(&mut look, log, &listing).find(&listing.spares, mark)?;
+        let mut look = Mapped(&**self.dir, self.meta.log);
+        let ending = Finder::new(&mut look, log, &listing).find(&listing.spares, mark);
+        let mut ending = ending.map_err(|error| identity::which_is_foreign(&**self.dir, error))?;
         // Nothing was changed so far: the log may have been refused.
         let (mut mark_file, mark) =
             MarkFile::open(&**self.dir, log).map_err(self.io("read the mark"))?;
@@ -77,6 +78,7 @@ impl Recovery<'_> {
             .into_iter()
             .map(|base| segment::index_name_of(*base));
         ending.unlink.extend(orphans);
+        self.drop_files(&ending)?;
         self.settle_files(&mut ending).map_err(self.io("clean"))?;
         let clean = mark.is_some_and(|mark| mark.closed && mark.offset == ending.end);
         if !clean {
@@ -92,6 +94,10 @@ impl Recovery<'_> {
             None => Some(self.open_cursors(&mut ending, lowered_to)?),
         };
         let (epoch, history) = self.begin_epoch(&found, &ending, mark)?;
+        if mark.is_none() && ending.bases.is_empty() {
+            self.first_mark(&mut mark_file, &ending, epoch)
+                .map_err(self.io("write the mark"))?;
+        }
         let (active, writer) = self.go_on(&mut ending, epoch)?;
         let durable = DurablePlace {
             offset: ending.end,
@@ -125,15 +131,26 @@ impl Recovery<'_> {
         move |error| OpenError::from_io(&path, operation, error)
     }
 
-    /// Drops what is above the end and gives an adopted spare its name. The directory is synced
-    /// before anything else happens: no file of the same name may follow too early.
-    fn settle_files(&self, ending: &mut Ending) -> io::Result<()> {
+    /// Drops what is above the end, and what did not come to its rename.
+    fn drop_files(&self, ending: &Ending) -> Result<(), OpenError> {
         for name in &ending.unlink {
             match self.dir.unlink(name) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(OpenError::from_io(
+                        self.dir.path().join(name),
+                        "unlink",
+                        error,
+                    ));
+                }
                 _ => {}
             }
         }
+        Ok(())
+    }
+
+    /// Gives an adopted spare its name. The directory is synced before anything else happens: no
+    /// file of the same name as one that was dropped may follow too early.
+    fn settle_files(&self, ending: &mut Ending) -> io::Result<()> {
         if let Some((spare, base)) = ending.rename.take() {
             let name = segment::name_of(base);
             self.dir
@@ -161,8 +178,10 @@ impl Recovery<'_> {
         for (name, from, to) in &ending.unsure {
             let mut writer = self.dir.open_region(name, HEADER_BYTES)?;
             writer.publish(*to);
-            writer.rewrite(0..HEADER_BYTES)?;
-            writer.rewrite(*from..*to)?;
+            if !sabotaged!("reopen-without-rewrite") {
+                writer.rewrite(0..HEADER_BYTES)?;
+                writer.rewrite(*from..*to)?;
+            }
             writer.region().sync(0..HEADER_BYTES)?;
             writer.region().sync(*from..*to)?;
         }
@@ -212,6 +231,9 @@ impl Recovery<'_> {
         };
         let epoch = match self.begin {
             Some((epoch, _)) => epoch,
+            None if sabotaged!("epoch-reused") && history.newest().is_some() => {
+                history.newest().unwrap_or_default()
+            }
             None => Epoch {
                 counter: newest.checked_add(1).ok_or_else(used_up)?,
                 tag: u32::from_le_bytes(host::random().map_err(self.io("begin an epoch"))?),
@@ -232,7 +254,7 @@ impl Recovery<'_> {
     /// case in which open looks at more than two segments.
     fn epochs_in_segments(&self, ending: &Ending) -> Result<Vec<(Epoch, u64)>, OpenError> {
         let mut epochs = Vec::new();
-        let mut look = Mapped(&**self.dir);
+        let mut look = Mapped(&**self.dir, self.meta.log);
         for base in &ending.bases {
             let name = segment::name_of(*base);
             let Ok(header) = look.header(&name)? else {
@@ -304,16 +326,13 @@ impl Recovery<'_> {
             .is_some_and(|last| last.tail == Tail::Torn);
         let mut before = (ending.last.as_ref().map_or(0, end_of), torn);
         if ending.bases.last() == Some(&base) {
-            // No event stands in it, and the new one has its name and its place.
-            let dropped = ending.last.take().and_then(|last| last.header.activation);
-            before = dropped.map_or((0, false), |dropped| {
-                (dropped.previous.map_or(0, |(_, end)| end), dropped.cut)
+            // No event stands in it. The new one takes its name and its place by the rename: were
+            // it unlinked first, a loss of power in between would leave a mark without its segment.
+            let replaced = ending.last.take().and_then(|last| last.header.activation);
+            before = replaced.map_or((0, false), |replaced| {
+                (replaced.previous.map_or(0, |(_, end)| end), replaced.cut)
             });
             ending.bases.pop();
-            self.dir
-                .unlink(&segment::name_of(base))
-                .map_err(self.io("clean"))?;
-            self.dir.sync().map_err(self.io("clean"))?;
         }
         let make = self.io("make a segment");
         let bytes = self.options.first_segment_bytes();
@@ -342,6 +361,21 @@ impl Recovery<'_> {
         Ok((segment, writer))
     }
 
+    /// A new log has a mark before it has a segment: one that has none has lost it. Its name is on
+    /// disk with that of the segment on its way.
+    fn first_mark(&self, file: &mut MarkFile, ending: &Ending, epoch: Epoch) -> io::Result<()> {
+        file.write(Mark {
+            sequence: 0,
+            offset: ending.end,
+            base: ending.end,
+            position: to_u64(HEADER_BYTES),
+            epoch,
+            time: ending.time,
+            closed: false,
+        })?;
+        file.sync()
+    }
+
     fn move_mark(&self, mut file: MarkFile, durable: &DurablePlace) -> io::Result<MarkFile> {
         file.write(Mark {
             sequence: 0,
@@ -359,7 +393,7 @@ impl Recovery<'_> {
 }
 
 /// Looks at segments through a map: nobody else writes them.
-struct Mapped<'a>(&'a dyn Directory);
+struct Mapped<'a>(&'a dyn Directory, LogId);
 
 impl Mapped<'_> {
     fn io<'e>(&'e self, name: &'e str) -> impl Fn(io::Error) -> OpenError + 'e {
@@ -372,6 +406,7 @@ impl Look for Mapped<'_> {
         match self.0.open_region(name, HEADER_BYTES) {
             Ok(writer) => Ok(segment::read_header(
                 writer.region(),
+                self.1,
                 segment::parse_name(name),
             )),
             // Too short for a header, or not a regular file.

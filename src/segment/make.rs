@@ -74,7 +74,12 @@ pub(crate) fn make(dir: &dyn Directory, log: LogId, bytes: u32) -> io::Result<Sp
     let name = format!("spare-{:016x}.log", u64::from_le_bytes(host::random()?));
     let len = usize::try_from(bytes).map_err(io::Error::other)?;
     let writer = dir.create_region(&name, len, HEADER_BYTES, &making.page())?;
-    if let Err(error) = dir.sync() {
+    let synced = if sabotaged!("no-directory-sync") {
+        Ok(())
+    } else {
+        dir.sync()
+    };
+    if let Err(error) = synced {
         // The caller hears of the error; a spare that stays behind is unlinked by the next open.
         let _ = dir.unlink(&name);
         return Err(error);
@@ -104,10 +109,11 @@ pub(crate) fn activate(spare: Spare, activation: Activation) -> (Arc<Segment>, S
     (segment, SegmentWriter::new(writer, start))
 }
 
-/// Reads and checks the header of an open region. `base` is the one that its name says: if the
-/// first copy is whole but another segment's, the second one is taken.
+/// Reads and checks the header of an open region. `log` is whose it should be, `base` the one that
+/// its name says: if the first copy is whole but another segment's, the second one is taken.
 pub(crate) fn read_header(
     region: &Region,
+    log: LogId,
     base: Option<u64>,
 ) -> Result<SegmentHeader, HeaderFault> {
     let mut page = [0; HEADER_BYTES];
@@ -115,7 +121,8 @@ pub(crate) fn read_header(
         chunk.copy_from_slice(&region.load_word(index * 8, Ordering::Acquire).to_le_bytes());
     }
     let fits = |header: &SegmentHeader| {
-        base.is_none() || header.activation.as_ref().map(|activation| activation.base) == base
+        let active = header.activation.as_ref().map(|activation| activation.base);
+        header.making.log == log && (base.is_none() || active == base)
     };
     let mut header = SegmentHeader::parse(&page)?;
     if !fits(&header) {

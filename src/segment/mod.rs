@@ -18,11 +18,13 @@ pub(crate) use writer::SegmentWriter;
 
 use self::landed::Landed;
 use crate::format::{HEADER_BYTES, SegmentHeader};
+use crate::history::History;
 use crate::map::Region;
+use crate::sync::Mutex;
+use crate::sync::OnceLock;
+use crate::sync::atomic::AtomicUsize;
 use crate::types::Epoch;
-use parking_lot::Mutex;
-use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 
 /// A segment that can be read. Shared by everything that reads it; the map lives as long as this
 /// does.
@@ -47,6 +49,9 @@ pub(crate) struct Segment {
     places: Mutex<Vec<Place>>,
     /// The last of `places`, to see without the lock whether a walk has something to add.
     last_place: AtomicUsize,
+    /// When epochs began, as it was known when this was opened. A segment that was made in this
+    /// process has none: nothing stood in it before.
+    history: OnceLock<Arc<History>>,
     /// The segment after this one, once there is one. Weak: a reader here does not hold the rest of
     /// the log.
     next: OnceLock<Weak<Segment>>,
@@ -71,6 +76,7 @@ impl Segment {
             populated: AtomicUsize::new(0),
             places: Mutex::new(Vec::new()),
             last_place: AtomicUsize::new(HEADER_BYTES),
+            history: OnceLock::new(),
             next: OnceLock::new(),
         })
     }
@@ -106,6 +112,23 @@ impl Segment {
             epoch: self.epoch,
             context: self.keys.context(self.epoch),
         }
+    }
+
+    /// Says when epochs began, so that events which were lost before a later one are not taken for
+    /// events of the log where they still stand, or have come back. Of a mirror nothing follows:
+    /// its epochs come when the source says so.
+    pub(crate) fn know(&self, history: &Arc<History>) {
+        if !self.keys.mirror {
+            // A second history knows of later epochs, and these have begun behind this segment.
+            let _ = self.history.set(Arc::clone(history));
+        }
+    }
+
+    /// Whether an event of this epoch may stand at this offset.
+    #[inline]
+    fn is_of_log(&self, epoch: Epoch, offset: u64) -> bool {
+        let history = self.history.get();
+        history.is_none_or(|history| !history.is_over(epoch, offset))
     }
 
     /// Links the segment that follows. Called once, by the roll.

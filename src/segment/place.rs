@@ -1,6 +1,6 @@
 //! Where a walk over frames stands, and the keys under which frames verify.
 
-use crate::format::{self, Context};
+use crate::format::{self, Bound, Context};
 use crate::types::{Epoch, LogId};
 
 /// What the checksums of one segment's frames are bound to, besides the epoch.
@@ -29,4 +29,12 @@ pub(crate) struct Place {
     pub(crate) epoch: Epoch,
     /// The checksum context of that epoch in this segment.
     pub(crate) context: Context,
+}
+
+impl Place {
+    /// What the checksum of a frame here is bound to.
+    #[inline]
+    pub(crate) fn bound(&self) -> Bound {
+        self.context.at(self.at)
+    }
 }

@@ -69,11 +69,12 @@ fn valid_frame(rest: &[u8], place: &Place, keys: &Keys) -> Option<(FrameHead, Op
     let bytes = rest.get(..head.bytes())?;
     let epoch = format::decode_epoch(bytes, &head);
     let context = epoch.map_or(place.context, |epoch| keys.context(epoch));
+    let bound = context.at(place.at);
     // The padding is part of what a later frame's place rests on: it must be there and zero.
     let padding = rest.get(head.bytes()..format::padded(head.bytes()))?;
     let good = head.offset == place.offset
         && is_zero(padding)
-        && format::verify(bytes, &head, context)
+        && format::verify(bytes, &head, bound)
         && may_stand(bytes, &head, keys);
     good.then_some((head, epoch))
 }

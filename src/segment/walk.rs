@@ -22,10 +22,13 @@ const POPULATE_MOST: usize = 1 << 20;
 const FETCH_AHEAD: usize = 4_096;
 const FETCH_MOST: usize = 256;
 
-/// What is asked for of a frame before it is known how long it is; and what is read rather than
-/// left out between two frames, in bytes.
+/// What is asked for of a frame at least before it is known how long it is; and what is read rather
+/// than left out between two frames, in bytes.
 const ASK_BYTES: usize = 512;
 const ASK_GAP: usize = 64 << 10;
+
+/// A frame that is longer is asked for by itself before it is verified, in bytes.
+const ASK_ALONE: usize = 8 << 10;
 
 /// A frame with events, verified.
 #[derive(Clone, Copy, Debug)]
@@ -99,19 +102,42 @@ impl Segment {
     /// The bytes from `place` on whose frames have verified: all that did in this process, or about
     /// `most` of them that are verified now. [`Segment::step_in`] walks them.
     pub(crate) fn verified_from(&self, place: &Place, most: usize) -> &[u8] {
-        let mut to = self.verified.load(Ordering::Relaxed);
-        if to <= place.at {
+        let verified = self.verified.load(Ordering::Relaxed);
+        let bytes = self.region().bytes(place.at..self.region().end());
+        let bytes = bytes.unwrap_or_default();
+        let mut length = verified.saturating_sub(place.at);
+        if length == 0 {
             self.populate(place.at);
             let mut ahead = *place;
             while ahead.at - place.at < most {
-                let Ok(Step::Frame(frame)) = self.step_or_trimmed(&mut ahead) else {
+                let rest = bytes.get(ahead.at - place.at..).unwrap_or_default();
+                let Some(frame) = self.step_verifying(&mut ahead, rest) else {
                     break;
                 };
                 self.fetch_ahead(frame.at..ahead.at);
             }
-            to = ahead.at;
+            length = ahead.at - place.at;
+            if place.at == verified {
+                self.move_verified(ahead.at);
+            }
+            self.remember(&ahead);
         }
-        self.region().bytes(place.at..to).unwrap_or_default()
+        bytes.get(..length).unwrap_or_default()
+    }
+
+    /// As [`Segment::step_in`], where nothing has verified yet.
+    #[inline]
+    fn step_verifying(&self, place: &mut Place, bytes: &[u8]) -> Option<Frame> {
+        let head = format::decode_head(bytes)?;
+        let frame = bytes.get(..head.bytes())?;
+        let events = matches!(head.kind, FrameKind::Event | FrameKind::Batch);
+        let good = events
+            && format::verify(frame, &head, place.bound())
+            && self.is_of_log(place.epoch, head.offset);
+        if !good || !format::records_are_whole(frame, &head) {
+            return None;
+        }
+        self.step_in(place, bytes)
     }
 
     /// The frame with events at `place`, which `bytes` begin with: the rest of what
@@ -150,6 +176,8 @@ impl Segment {
         if at >= populated {
             let window = (at - HEADER_BYTES.min(at)).clamp(PLACE_EVERY, POPULATE_MOST);
             self.populated.store(at + window, Ordering::Relaxed);
+            // The disk is to be at work on the next window while this one is looked at.
+            self.region().will_need(at..at + 2 * window);
             self.region().populate(at..at + window);
         }
     }
@@ -161,25 +189,31 @@ impl Segment {
         let bytes = rest.get(..head.bytes())?;
         let verified = self.verified.load(Ordering::Relaxed);
         if place.at >= verified {
+            self.populate(place.at);
             let context = match format::decode_epoch(bytes, &head) {
                 Some(epoch) => self.keys().context(epoch),
                 None => place.context,
             };
-            let good = format::verify(bytes, &head, context)
+            let good = format::verify(bytes, &head, context.at(place.at))
                 && format::records_are_whole(bytes, &head)
-                && may_stand(bytes, &head, self.keys());
+                && may_stand(bytes, &head, self.keys())
+                && (head.count == 0 || self.is_of_log(place.epoch, head.offset));
             if !good {
                 return None;
             }
             if place.at == verified {
-                // Relaxed: the mark says nothing about memory, only that this process has checked
-                // those bytes; they were frozen before any reader could see them. A reader that is
-                // slower than another one may put it back, which only costs a second look.
-                let next = place.at + format::padded(head.bytes());
-                self.verified.store(next, Ordering::Relaxed);
+                self.move_verified(place.at + format::padded(head.bytes()));
             }
         }
         (head.offset == place.offset).then_some(head)
+    }
+
+    /// All frames below `to` have verified.
+    fn move_verified(&self, to: usize) {
+        // Relaxed: the mark says nothing about memory, only that this process has checked those
+        // bytes; they were frozen before any reader could see them. A reader that is slower than
+        // another one may put it back, which only costs a second look.
+        self.verified.store(to, Ordering::Relaxed);
     }
 
     /// Moves `place` behind a frame that has verified there; says why, if it skips offsets.
@@ -216,7 +250,11 @@ impl Segment {
             let head = format::decode_head(rest)?;
             let events = matches!(head.kind, FrameKind::Event | FrameKind::Batch);
             let bytes = rest.get(..head.bytes()).filter(|_| events)?;
-            if !format::verify(bytes, &head, self.keys().context(epoch())) {
+            if bytes.len() > ASK_ALONE {
+                // In one go, should the disk still have it: page by page takes many times as long.
+                self.region().will_need(position..position + bytes.len());
+            }
+            if !format::verify(bytes, &head, self.keys().context(epoch()).at(position)) {
                 return None;
             }
             self.landed.remember(at);
@@ -226,15 +264,15 @@ impl Segment {
     }
 
     /// Asks for the bytes of frames that are about to be landed at, all at once: the disk reads
-    /// them side by side.
-    pub(crate) fn ask_for(&self, frames: impl Iterator<Item = u32>) {
-        let mut wanted = 0..0;
+    /// them side by side. Each will have about `bytes` bytes.
+    pub(crate) fn ask_for(&self, frames: impl Iterator<Item = u32>, bytes: usize) {
+        let (mut wanted, bytes) = (0..0, bytes.max(ASK_BYTES));
         for at in frames.filter(|at| !self.landed.has(*at)).map(to_usize) {
             if wanted.end + ASK_GAP < at {
                 self.region().will_need(wanted);
                 wanted = at..at;
             }
-            wanted.end = at + ASK_BYTES;
+            wanted.end = at + bytes;
         }
         self.region().will_need(wanted);
     }
@@ -318,11 +356,21 @@ impl Segment {
             return None;
         }
         let bytes = rest.get(..head.bytes())?;
-        let epochs = std::iter::once(from.epoch).chain(history.candidates(head.offset).take(4));
+        // The frame of an epoch says itself which one, should the records of epochs be gone.
+        let own = format::decode_epoch(bytes, &head);
+        let epochs = own
+            .into_iter()
+            .chain(std::iter::once(from.epoch))
+            .chain(history.candidates(head.offset).take(4));
+        let mirror = self.keys().mirror;
         for epoch in epochs {
+            if head.count > 0 && !mirror && history.is_over(epoch, head.offset) {
+                continue;
+            }
             let context = self.keys().context(epoch);
             *budget = budget.saturating_sub(bytes.len());
-            if format::verify(bytes, &head, context) && may_stand(bytes, &head, self.keys()) {
+            if format::verify(bytes, &head, context.at(at)) && may_stand(bytes, &head, self.keys())
+            {
                 return Some(Place {
                     at,
                     offset: head.offset,

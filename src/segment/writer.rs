@@ -48,7 +48,7 @@ impl SegmentWriter {
     pub(crate) fn append(&mut self, frame: &mut FrameBuffer, time: u64) {
         let at = self.place.at;
         let end = at + padded(frame.bytes());
-        let head = frame.head(self.place.offset, time, self.place.context);
+        let head = frame.head(self.place.offset, time, self.place.bound());
         self.region.write_with_head(at, head, frame.records());
         let ahead = end + FETCH_AHEAD;
         self.region

@@ -6,10 +6,10 @@
 //! ack changes the same word: either before, and is seen by this look, or after, and sees the
 //! registration. No lock is taken for it that an ack, or a trim, may hold.
 
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::types::to_u64;
-use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 
 #[derive(Debug)]

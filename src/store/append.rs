@@ -10,8 +10,8 @@ use crate::format::FrameBuffer;
 use crate::host;
 use crate::notify::{Asleep, Sleeper};
 use crate::segment::{Segment, SegmentWriter};
+use crate::sync::MutexGuard;
 use crate::types::{Epoch, MAX_OFFSET};
-use parking_lot::MutexGuard;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -174,6 +174,11 @@ impl Shared {
             unreachable!("the caller has used it")
         };
         let (first, epoch) = (writer.place().offset, writer.place().epoch);
+        if sabotaged!("end-before-copy") {
+            let asleep = self.marks.visible.publish(first + u64::from(frame.count()));
+            self.wake(asleep);
+            std::thread::yield_now();
+        }
         writer.append(frame, time);
         let end = writer.place().offset;
         let (used, len) = writer.filled();
@@ -199,7 +204,7 @@ impl Shared {
 
     /// Wakes whom a publication has found asleep. Never under the append lock.
     pub(super) fn wake(&self, asleep: Asleep) {
-        if !asleep.any() {
+        if !asleep.any() || sabotaged!("wake-up-dropped") {
             return;
         }
         // Readers first: they are waited for, the disk is not.

@@ -5,11 +5,18 @@
 //! log that rests has at most two windows of zeros written for it once.
 
 use super::Shared;
-use crossbeam_utils::sync::Parker;
+use crate::sync::{self, Parker};
 use std::ops::Range;
+use std::time::Duration;
 
 /// Bytes armed at a time. Pages are armed from one to two windows ahead.
 const WINDOW: usize = 1 << 20;
+/// Done in one go: a kernel that does not preempt itself keeps others from the processor for as
+/// long as this takes.
+const PIECE: usize = 128 << 10;
+/// What has to be armed ahead of the appends before the armer rests after each piece.
+const ENOUGH: usize = 256 << 10;
+const REST: Duration = Duration::from_micros(50);
 
 /// How far the active segment is armed, in frame positions. Guarded by the append lock.
 #[derive(Debug, Default)]
@@ -32,10 +39,10 @@ impl Arming {
         due
     }
 
-    /// What is to be armed now.
+    /// What is to be armed next.
     fn take(&mut self) -> Option<Range<usize>> {
-        let range = self.done..self.asked;
-        self.done = self.asked;
+        let range = self.done..self.asked.min(self.done + PIECE);
+        self.done = range.end;
         (!range.is_empty()).then_some(range)
     }
 }
@@ -44,11 +51,18 @@ impl Shared {
     pub(super) fn armer_loop(&self, parker: &Parker) {
         while !self.marks.closed() {
             let mut state = self.append.lock();
-            let wish = state.arming.take().filter(|_| state.writer.is_some());
-            let active = wish.map(|range| (state.active.region().clone(), range));
+            let used = state.writer.as_ref().map(|writer| writer.filled().0);
+            let wish = state.arming.take().zip(used);
+            let active = wish.map(|wish| (state.active.region().clone(), wish));
             drop(state);
             match active {
-                Some((region, range)) => region.arm(range.start.min(region.len())..range.end),
+                Some((region, (range, used))) => {
+                    let enough = range.start > used + ENOUGH;
+                    region.arm(range.start.min(region.len())..range.end);
+                    if enough {
+                        sync::rest(REST);
+                    }
+                }
                 None => parker.park(),
             }
         }
@@ -59,17 +73,27 @@ impl Shared {
 mod tests {
     use super::*;
 
+    /// Takes all there is, which must be without a hole.
+    fn all(arming: &mut Arming) -> Range<usize> {
+        let mut whole = arming.take().unwrap();
+        while let Some(piece) = arming.take() {
+            assert_eq!(piece.start, whole.end);
+            whole.end = piece.end;
+        }
+        whole
+    }
+
     #[test]
     fn each_byte_is_asked_for_once_and_ahead_of_the_appends() {
         let mut arming = Arming::default();
         assert!(arming.reached(4_096));
-        assert_eq!(arming.take(), Some(4_096..4_096 + 2 * WINDOW));
+        assert_eq!(all(&mut arming), 4_096..4_096 + 2 * WINDOW);
         assert_eq!(arming.take(), None);
         assert!(!arming.reached(4_096 + WINDOW));
         assert!(arming.reached(4_097 + WINDOW));
-        assert_eq!(arming.take(), Some(4_096 + 2 * WINDOW..4_097 + 3 * WINDOW));
+        assert_eq!(all(&mut arming), 4_096 + 2 * WINDOW..4_097 + 3 * WINDOW);
         // Beyond what is armed, by a frame of several windows.
         assert!(arming.reached(10 * WINDOW));
-        assert_eq!(arming.take(), Some(10 * WINDOW..12 * WINDOW));
+        assert_eq!(all(&mut arming), 10 * WINDOW..12 * WINDOW);
     }
 }

@@ -1,7 +1,7 @@
 //! The caretaker thread: what is to be done now and then.
 
 use super::Shared;
-use crossbeam_utils::sync::Parker;
+use crate::sync::Parker;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -15,7 +15,7 @@ pub(crate) struct Clock {
     /// How long after the open the clock was looked at, and what it said.
     anchor: OnceLock<(Duration, u64)>,
     #[cfg(test)]
-    given: parking_lot::Mutex<Option<(Duration, u64)>>,
+    given: crate::sync::Mutex<Option<(Duration, u64)>>,
 }
 
 impl Clock {
@@ -24,7 +24,7 @@ impl Clock {
             opened: Instant::now(),
             anchor: OnceLock::new(),
             #[cfg(test)]
-            given: parking_lot::Mutex::new(None),
+            given: crate::sync::Mutex::new(None),
         }
     }
 

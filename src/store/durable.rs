@@ -5,8 +5,8 @@ use super::{Shared, unpark};
 use crate::error::SyncError;
 use crate::history::Verdict;
 use crate::options::SyncPolicy;
+use crate::sync::Mutex;
 use crate::types::Position;
-use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -217,7 +217,7 @@ impl DurableFuture {
     }
 
     fn wait_unless(mut self, give_up: impl Fn(&Shared) -> bool) -> Result<(), SyncError> {
-        let parker = crossbeam_utils::sync::Parker::new();
+        let parker = crate::sync::Parker::new();
         let waker = crate::notify::waker_of(parker.unparker().clone());
         let mut context = Context::from_waker(&waker);
         loop {

@@ -93,7 +93,7 @@ impl Shared {
         let Located::Segment { segment, .. } = self.locate(end).map_err(io_failed)? else {
             return Err(damaged());
         };
-        let header = segment::read_header(segment.region(), Some(segment.base()));
+        let header = segment::read_header(segment.region(), self.log_id(), Some(segment.base()));
         let activation = header.ok().and_then(|header| header.activation);
         let mut time = activation.map_or(0, |activation| activation.time);
         let mut place = segment.start();

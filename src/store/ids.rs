@@ -9,9 +9,9 @@ use crate::error::IoFailure;
 use crate::format::{IdEntry, RecordRef, id_hash};
 use crate::history::{History, Verdict};
 use crate::segment::{Frame, Place, Segment, Step};
+use crate::sync::Parker;
+use crate::sync::{Condvar, Mutex};
 use crate::types::{Epoch, Position, to_usize};
-use crossbeam_utils::sync::Parker;
-use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -171,7 +171,8 @@ impl Shared {
         let ids = match &found {
             Ok(Some(found)) => {
                 let mut window = Window::new(self.options.dedup_ids_value(), found.since);
-                let entries = found.entries.iter().rev();
+                let forgotten = sabotaged!("ids-forgotten");
+                let entries = found.entries.iter().rev().filter(|_| !forgotten);
                 entries.for_each(|entry| window.insert(*entry));
                 Remembered::Ready(window)
             }

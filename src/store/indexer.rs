@@ -7,8 +7,8 @@ use crate::format::HEADER_BYTES;
 use crate::host;
 use crate::index::Index;
 use crate::segment::{self, Segment};
+use crate::sync::Parker;
 use crate::types::to_usize;
-use crossbeam_utils::sync::Parker;
 use std::sync::Arc;
 
 /// Sealed segments that wait for their index. Of more than that, the oldest are left to whoever

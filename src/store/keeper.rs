@@ -3,7 +3,7 @@
 use super::roll::Wish;
 use super::{Shared, SpareSlot};
 use crate::segment;
-use crossbeam_utils::sync::Parker;
+use crate::sync::Parker;
 
 impl Shared {
     pub(super) fn keeper_loop(&self, parker: &Parker) {

@@ -1,8 +1,8 @@
 //! The numbers that readers look at without a lock.
 
 use crate::notify::EndWord;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crossbeam_utils::CachePadded;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Which events a reader sees.
 pub(crate) use crate::options::ReadLevel as Level;
@@ -12,7 +12,7 @@ pub(crate) use crate::options::ReadLevel as Level;
 pub(crate) struct Marks {
     /// Moved by appends; on a cache line of its own.
     pub(crate) visible: CachePadded<EndWord>,
-    /// Moved by the sync thread.
+    /// Moved by sync rounds.
     pub(crate) durable: CachePadded<EndWord>,
     rare: CachePadded<Rare>,
 }

@@ -8,27 +8,35 @@ use super::table::Table;
 use super::{Acks, Shared, SpareSlot};
 use crate::error::{IoFailure, OpenError};
 use crate::recovery;
+use crate::sync::atomic::Ordering;
+use crate::sync::{Plant, planted};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 impl Shared {
     /// A sync has failed. The kernel may have marked the pages clean without writing them, so
     /// nothing is tried again: appends and syncs fail from here on, reads end at the durable mark.
     pub(super) fn poison(&self, error: io::Error) {
-        let mut state = self.append.lock();
-        if matches!(state.status, Status::Open | Status::Closing) {
-            let failure = IoFailure::new(self.dir.path(), "sync", error);
-            *self.failure.lock() = Some(failure.clone());
-            state.status = Status::Poisoned(failure);
-            self.marks.set_poisoned_end(self.marks.next());
-            // Back to what is on disk. Only appends publish besides this, and they look at the
-            // status first.
-            let _ = self.marks.visible.publish(self.marks.durable());
-            *self.acks.write() = Acks::Poisoned;
-        }
-        drop(state);
+        self.set_poisoned(error);
         self.wake_everybody();
+    }
+
+    /// The part of [`Shared::poison`] that calls nobody.
+    pub(super) fn set_poisoned(&self, error: io::Error) {
+        let mut state = self.append.lock();
+        if !matches!(state.status, Status::Open | Status::Closing) {
+            return;
+        }
+        let failure = IoFailure::new(self.dir.path(), "sync", error);
+        *self.failure.lock() = Some(failure.clone());
+        state.status = Status::Poisoned(failure);
+        self.marks.set_poisoned_end(self.marks.next());
+        // Back to what is on disk. Only appends publish besides this, and they look at the status
+        // first.
+        if !sabotaged!("poison-shows-more") {
+            let _ = self.marks.visible.publish(self.marks.durable());
+        }
+        *self.acks.write() = Acks::Poisoned;
     }
 
     /// Heals a poisoned log in place: runs recovery on what is really there, under the same lock
@@ -103,6 +111,9 @@ impl Shared {
 
     /// No more appends. The sync thread makes the last round.
     pub(super) fn begin_close(&self) {
+        if planted(Plant::EarlyClose) {
+            self.marks.close();
+        }
         // The status first: whoever sees the mark closed sees no append after it.
         let mut state = self.append.lock();
         if matches!(state.status, Status::Open) {
@@ -151,6 +162,10 @@ impl Shared {
         state.spare = SpareSlot::None;
         self.lock.lock().take();
         drop(state);
+        if planted(Plant::LateClose) {
+            self.wake_everybody();
+            return self.marks.end();
+        }
         self.marks.end();
         self.wake_everybody();
     }

@@ -16,6 +16,8 @@ mod following;
 mod ids;
 mod indexer;
 mod keeper;
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod marks;
 mod mend;
 mod mirror;
@@ -49,21 +51,20 @@ use crate::index::Indexes;
 use crate::notify::{Asleep, Seat, Sleeper};
 use crate::options::Options;
 use crate::recovery::{Follower, Recovered, RecoveryReport};
+use crate::sync::atomic::AtomicUsize;
+use crate::sync::{Condvar, Mutex, OnceLock, RwLock, RwLockReadGuard, Unparker};
 use crate::types::{Epoch, LogId, Position};
 use crate::waiters::Waiters;
 use append::Appending;
-use crossbeam_utils::sync::Unparker;
 use durable::DurableWaits;
 use ids::IdsSaved;
 use once::Remembered;
-use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard};
 use retain::{Trimmed, Trimming};
 use roll::SpareSlot;
 use rounds::{Progress, Rounds};
 use stats::{Counted, Synced};
 use std::collections::VecDeque;
-use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use table::Table;
 
 /// The state behind every handle.
@@ -165,6 +166,8 @@ impl Shared {
         } else {
             Acks::ReadOnly
         };
+        let history = Arc::new(history);
+        active.know(&history);
         let counted = Counted::new(next, active.region().end());
         let ids = Remembered::new(options.dedup_ids_value(), next);
         Self {
@@ -185,7 +188,7 @@ impl Shared {
             acks: RwLock::new(acks),
             room: Condvar::new(),
             table: Mutex::new(Table::new(bases, active, options.open_segments_value())),
-            history: Mutex::new(Arc::new(history)),
+            history: Mutex::new(history),
             progress: Mutex::new(Progress::new(durable.clone(), recovered.mark_file)),
             rounds: Rounds::default(),
             synced: Synced::new(durable),

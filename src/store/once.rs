@@ -7,7 +7,7 @@ use crate::error::{AppendError, IoFailure};
 use crate::format::{FrameBuffer, FrameId, IdEntry, RecordRef};
 use crate::host;
 use crate::segment::Step;
-use parking_lot::MutexGuard;
+use crate::sync::MutexGuard;
 use std::collections::HashMap;
 
 /// The ids of the log, as far as they are known. Guarded by the append lock.

@@ -6,7 +6,7 @@ use super::{Shared, Wait, unpark};
 use crate::error::AppendError;
 use crate::format::{Activation, HEADER_BYTES, padded};
 use crate::segment::{self, Spare};
-use parking_lot::MutexGuard;
+use crate::sync::{MutexGuard, Plant, planted};
 use std::io;
 use std::sync::Arc;
 
@@ -35,7 +35,8 @@ pub(super) struct Wish {
 impl Shared {
     /// One step towards room for a frame of `need` bytes: rolls, or waits for what a roll needs.
     /// Somebody else may roll meanwhile, so the caller looks again after it. `asked` is the
-    /// caller's: whether it has asked the keeper, so that a failure is told to whom it concerns.
+    /// caller's: whether all of a making that now fails came after it, so that a failure is told
+    /// to whom it concerns.
     pub(super) fn roll(
         &self,
         state: &mut MutexGuard<'_, Appending>,
@@ -58,6 +59,11 @@ impl Shared {
                     self.ask_for_spare(state, need);
                 }
                 SpareSlot::None => self.ask_for_spare(state, need),
+                // Its disk may have failed before this append began, and be well again.
+                SpareSlot::Making => {
+                    state.spare = SpareSlot::Making;
+                    return self.wait_for_spare(state, wait);
+                }
                 SpareSlot::Failed(wish, error)
                     if *asked || (wish.needed && wait == Wait::Never) =>
                 {
@@ -68,11 +74,19 @@ impl Shared {
                     ));
                 }
                 SpareSlot::Failed(..) => self.ask_for_spare(state, need),
-                busy @ (SpareSlot::Wanted(_) | SpareSlot::Making) => state.spare = busy,
+                wanted @ SpareSlot::Wanted(_) => state.spare = wanted,
             }
             unpark(&self.signals.keeper);
             *asked = true;
         }
+        self.wait_for_spare(state, wait)
+    }
+
+    fn wait_for_spare(
+        &self,
+        state: &mut MutexGuard<'_, Appending>,
+        wait: Wait,
+    ) -> Result<(), AppendError> {
         if wait == Wait::Never {
             return Err(AppendError::WouldBlock);
         }
@@ -116,7 +130,9 @@ impl Shared {
         };
         let spare_name = spare.name.clone();
         let (successor, writer) = segment::activate(spare, activation);
-        old.link(&successor);
+        if !planted(Plant::UnlinkedRoll) {
+            old.link(&successor);
+        }
         state.rolled = Some(Rolled {
             sealed: old,
             end: place.at,
@@ -130,5 +146,37 @@ impl Shared {
         state.arming = Arming::default();
         unpark(&self.signals.sync);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Options;
+    use crate::dir::MemoryDir;
+
+    fn failed() -> SpareSlot {
+        let error = io::Error::other("the disk was ill");
+        let (bytes, needed) = (8192, false);
+        SpareSlot::Failed(Wish { bytes, needed }, error)
+    }
+
+    #[test]
+    fn a_making_that_failed_before_an_append_began_is_not_told_to_it() {
+        let dir = Arc::new(MemoryDir::new());
+        let log = Options::new().open_in(dir).unwrap();
+        let shared = log.shared();
+        let mut state = shared.append.lock();
+        let mut asked = false;
+        let mut roll = |state: &mut _| shared.roll(state, 100, Wait::Never, &mut asked);
+
+        state.spare = SpareSlot::Making;
+        assert!(matches!(roll(&mut state), Err(AppendError::WouldBlock)));
+        state.spare = failed();
+        assert!(matches!(roll(&mut state), Err(AppendError::WouldBlock)));
+        assert!(matches!(state.spare, SpareSlot::Wanted(_)));
+        // All of this one came after it.
+        state.spare = failed();
+        assert!(matches!(roll(&mut state), Err(AppendError::Io(_))));
     }
 }

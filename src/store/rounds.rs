@@ -3,17 +3,20 @@
 
 use super::append::Rolled;
 use super::{Level, Shared, unpark};
+use crate::cursor_file::CursorFile;
 use crate::format::{HEADER_BYTES, Mark};
 use crate::mark_file::MarkFile;
+use crate::options::SyncPolicy;
 use crate::recovery::DurablePlace;
 use crate::segment::{self, Place, Segment};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Instant, MutexGuard, Plant, planted};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The mark is a lower bound, so it need not reach the disk with each sync; while the log is busy
-/// it does at most this often, and once when the log falls idle.
+/// it does at most this often, and once when the log has been idle for as long.
 const MARK_SYNC_EVERY: Duration = Duration::from_millis(10);
 
 /// Rounds that were asked for, and rounds that are done. A round serves all that was asked before
@@ -53,8 +56,8 @@ impl Rounds {
 pub(super) struct Progress {
     pub(super) durable: DurablePlace,
     pub(super) mark_file: Option<MarkFile>,
-    mark_unsynced: bool,
-    mark_synced_at: Option<Instant>,
+    /// Since when the mark has something that is not on the disk.
+    mark_unsynced: Option<Instant>,
 }
 
 impl Progress {
@@ -62,8 +65,7 @@ impl Progress {
         Self {
             durable,
             mark_file,
-            mark_unsynced: false,
-            mark_synced_at: None,
+            mark_unsynced: None,
         }
     }
 
@@ -84,24 +86,30 @@ impl Progress {
         let mark = self.mark(false);
         if let Some(file) = &mut self.mark_file {
             file.write(mark)?;
-            self.mark_unsynced = true;
+            self.mark_unsynced.get_or_insert_with(Instant::now);
         }
         Ok(())
     }
 
-    /// Syncs the mark file if it has something new. `due` limits how often.
-    pub(super) fn sync_mark(&mut self, due: Option<Duration>) -> io::Result<()> {
-        let soon = due
-            .zip(self.mark_synced_at)
-            .is_some_and(|(due, at)| at.elapsed() < due);
-        if !self.mark_unsynced || soon {
-            return Ok(());
+    /// Syncs the mark file if it has had something new for long enough. Otherwise: how long it has
+    /// still time.
+    pub(super) fn sync_mark_in_time(&mut self) -> io::Result<Option<Duration>> {
+        let Some(since) = self.mark_unsynced else {
+            return Ok(None);
+        };
+        let time = MARK_SYNC_EVERY.saturating_sub(since.elapsed());
+        if !time.is_zero() {
+            return Ok(Some(time));
         }
+        self.sync_mark()?;
+        Ok(None)
+    }
+
+    fn sync_mark(&mut self) -> io::Result<()> {
         if let Some(file) = &mut self.mark_file {
             file.sync()?;
         }
-        self.mark_unsynced = false;
-        self.mark_synced_at = Some(Instant::now());
+        self.mark_unsynced = None;
         Ok(())
     }
 
@@ -122,27 +130,72 @@ struct Target {
 }
 
 impl Shared {
-    /// One round. The first error is final: the caller poisons the log, nothing is tried again.
-    pub(super) fn round(&self) -> io::Result<()> {
-        let mut progress = self.progress.lock();
-        let asked = self.rounds.asked();
-        progress.sync_mark(Some(MARK_SYNC_EVERY))?;
-        let began = Instant::now();
-        let Some(target) = self.target() else {
-            return Ok(());
+    /// One round, when no other one is under way; with it the last mark, if the log is `closing`.
+    /// `false`: the log is poisoned.
+    pub(super) fn round(&self, closing: bool) -> bool {
+        self.round_with(self.progress.lock(), closing)
+    }
+
+    /// A round on this thread, if none is under way: under `Always` an appender carries its own
+    /// event to the disk, and those of all who have come before it, without a thread in between.
+    pub(crate) fn round_if_free(&self) {
+        let Some(progress) = self.progress.try_lock() else {
+            // Whoever has the lock may have looked at the end of the log before.
+            unpark(&self.signals.sync);
+            return;
         };
-        if let Some(rolled) = &target.rolled {
-            self.carry_roll(&mut progress, rolled)?;
+        let marked = progress.mark_unsynced.is_some();
+        self.round_with(progress, false);
+        if !marked {
+            // A new mark is to be synced in time.
+            unpark(&self.signals.sync);
         }
-        self.carry_frames(&mut progress, &target)?;
-        if let Some(cursors) = &self.cursors {
-            cursors.sync()?;
+    }
+
+    /// What was published is left to the sync thread, if nothing else tells that one.
+    pub(crate) fn round_later(&self) {
+        if self.options.sync_value() == SyncPolicy::Always {
+            unpark(&self.signals.sync);
+        }
+    }
+
+    fn round_with(&self, mut progress: MutexGuard<'_, Progress>, closing: bool) -> bool {
+        // Whoever had the lock before may have failed, and then nothing is tried again.
+        if self.poisoned() {
+            return false;
+        }
+        let (asked, began) = (self.rounds.asked(), Instant::now());
+        let mut made = self.carry(&mut progress);
+        if closing && made.is_ok() {
+            made = progress.close_mark();
+        }
+        if let Err(error) = made {
+            // Before the lock is free; what it wakes may want the lock.
+            self.set_poisoned(error);
+            drop(progress);
+            if !planted(Plant::UntoldPoison) {
+                self.wake_everybody();
+            }
+            return false;
         }
         drop(progress);
         self.synced.took(began.elapsed());
         self.rounds.finish(asked);
         self.durable_waits.wake_due(self);
-        Ok(())
+        true
+    }
+
+    /// Brings everything so far to the disk. The first error is final.
+    fn carry(&self, progress: &mut Progress) -> io::Result<()> {
+        progress.sync_mark_in_time()?;
+        let Some(target) = self.target() else {
+            return Ok(());
+        };
+        if let Some(rolled) = &target.rolled {
+            self.carry_roll(progress, rolled)?;
+        }
+        self.carry_frames(progress, &target)?;
+        self.cursors.as_ref().map_or(Ok(()), CursorFile::sync)
     }
 
     fn target(&self) -> Option<Target> {
@@ -160,14 +213,16 @@ impl Shared {
     /// The rest of the sealed segment, the header of its successor, the successor's name: all on
     /// disk before the mark crosses.
     fn carry_roll(&self, progress: &mut Progress, rolled: &Rolled) -> io::Result<()> {
-        rolled
-            .sealed
-            .region()
-            .sync(progress.durable.at..rolled.end)?;
+        if !sabotaged!("roll-without-sync") {
+            let sealed = rolled.sealed.region();
+            sealed.sync(progress.durable.at..rolled.end)?;
+        }
         rolled.successor.region().sync(0..HEADER_BYTES)?;
         let name = segment::name_of(rolled.successor.base());
         self.dir.rename(&rolled.spare_name, &name)?;
-        self.dir.sync()?;
+        if !sabotaged!("no-directory-sync") {
+            self.dir.sync()?;
+        }
         progress.durable = DurablePlace {
             offset: rolled.successor.base(),
             segment: Arc::clone(&rolled.successor),
@@ -177,7 +232,7 @@ impl Shared {
         };
         self.synced.reach(&progress.durable);
         progress.write_mark()?;
-        progress.sync_mark(None)?;
+        progress.sync_mark()?;
         self.table.lock().push(Arc::clone(&rolled.successor));
         self.append.lock().rolled = None;
         self.ask_for_index(rolled.sealed.base());
@@ -192,8 +247,18 @@ impl Shared {
         if place.at == progress.durable.at && place.offset == self.marks.durable() {
             return Ok(());
         }
+        if planted(Plant::EarlyMark) {
+            let _ = self.marks.durable.publish(place.offset);
+        }
         let region = target.active.region();
-        region.sync(progress.durable.at..place.at)?;
+        let from = progress.durable.at;
+        if sabotaged!("sync-retried") {
+            region
+                .sync(from..place.at)
+                .or_else(|_| region.sync(from..place.at))?;
+        } else if !sabotaged!("mark-before-sync") {
+            region.sync(from..place.at)?;
+        }
         // The sync has made its pages read-only for the kernel's bookkeeping, and of those only the
         // last one is stored to again.
         region.arm(place.at..place.at + 1);
@@ -208,6 +273,11 @@ impl Shared {
         let asleep = self.marks.durable.publish(place.offset);
         self.wake_readers(Level::Durable, asleep);
         self.durable_waits.wake_due(self);
-        progress.write_mark()
+        progress.write_mark()?;
+        if sabotaged!("mark-before-sync") {
+            progress.sync_mark()?;
+            region.sync(from..place.at)?;
+        }
+        Ok(())
     }
 }

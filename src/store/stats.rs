@@ -8,8 +8,8 @@ use crate::format::HEADER_BYTES;
 use crate::host;
 use crate::recovery::DurablePlace;
 use crate::segment::{Place, Segment, Step};
+use crate::sync::Mutex;
 use crate::types::{Stats, to_u64};
-use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,12 +1,14 @@
-//! The sync thread: decides when a round is due. The only thread that syncs.
+//! The sync thread: decides when a round is due, and makes it. Under `Always` appenders make rounds
+//! themselves, one at a time, and leave to it what they could not.
 
 use super::Shared;
 use super::append::Status;
 use crate::cursor_file::CursorFile;
-use crate::notify::Sleeper;
+use crate::notify::{Seen, Sleeper};
 use crate::options::SyncPolicy;
-use crossbeam_utils::sync::Parker;
-use std::time::{Duration, Instant};
+use crate::sync::{Instant, Parker};
+use std::io;
+use std::time::Duration;
 
 /// Whether a round is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +19,15 @@ enum Due {
     /// At once: somebody asked for it, an appender may wait for the roll, or the log is being
     /// closed.
     Now,
+}
+
+/// How long the sync thread may sleep.
+#[derive(Clone, Copy, Debug)]
+enum Rest {
+    /// There is something to look at.
+    Not,
+    For(Duration),
+    UntilWoken,
 }
 
 impl Shared {
@@ -44,26 +55,43 @@ impl Shared {
                     continue;
                 }
                 began = Some(Instant::now());
-                if let Err(error) = self.round().and_then(|()| self.finish_if(closing)) {
-                    self.poison(error);
-                } else if closing {
+                if self.round(closing) && closing {
                     return;
                 }
                 continue;
             }
-            if let Err(error) = self.progress.lock().sync_mark(None) {
-                self.poison(error);
-                continue;
-            }
-            let manual = self.options.sync_value() == SyncPolicy::Manual;
-            let cursors = self.cursors.as_ref();
-            if manual
-                || cursors.is_none_or(CursorFile::fall_asleep)
-                    && self.marks.visible.fall_asleep(Sleeper::SYNC, seen)
-            {
-                parker.park();
+            let rest = match self.rest(seen) {
+                Ok(rest) => rest,
+                Err(error) => {
+                    self.poison(error);
+                    continue;
+                }
+            };
+            match rest {
+                Rest::Not => {}
+                Rest::For(time) => parker.park_timeout(time),
+                Rest::UntilWoken => parker.park(),
             }
         }
+    }
+
+    /// Whether and how long there is nothing to do but to wait for the next wake-up. What it says
+    /// goes for as long as the end of the log is the one that was `seen`.
+    fn rest(&self, seen: Seen) -> io::Result<Rest> {
+        let rest = match self.progress.lock().sync_mark_in_time()? {
+            Some(time) => Rest::For(time),
+            None => Rest::UntilWoken,
+        };
+        let policy = self.options.sync_value();
+        let sleeps = || match policy {
+            // Under `Always` appenders make the rounds, or unpark this thread.
+            SyncPolicy::Manual | SyncPolicy::Always => true,
+            SyncPolicy::Every(_) => self.marks.visible.fall_asleep(Sleeper::SYNC, seen),
+        };
+        let cursors = self.cursors.as_ref();
+        let manual = policy == SyncPolicy::Manual;
+        let asleep = (manual || cursors.is_none_or(CursorFile::fall_asleep)) && sleeps();
+        Ok(if asleep { rest } else { Rest::Not })
     }
 
     fn due(&self, end: u64) -> Due {
@@ -89,14 +117,6 @@ impl Shared {
         };
         let since = began?.elapsed();
         interval.checked_sub(since).filter(|pause| !pause.is_zero())
-    }
-
-    fn finish_if(&self, closing: bool) -> std::io::Result<()> {
-        if closing {
-            self.progress.lock().close_mark()
-        } else {
-            Ok(())
-        }
     }
 
     pub(super) fn poisoned(&self) -> bool {

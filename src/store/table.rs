@@ -200,7 +200,7 @@ impl Shared {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(None),
             Err(error) => return Err(error),
         };
-        let Ok(header) = segment::read_header(&region, Some(base)) else {
+        let Ok(header) = segment::read_header(&region, self.log_id(), Some(base)) else {
             return Ok(None);
         };
         if header.making.log != self.log_id() {
@@ -212,6 +212,7 @@ impl Shared {
         if segment.base() != base {
             return Ok(None);
         }
+        segment.know(&self.history());
         let segment = Arc::new(segment);
         let mut table = self.table.lock();
         // Two readers may have opened it at once: the first entry stands.
@@ -234,6 +235,8 @@ impl Shared {
     /// harm what is sealed.
     fn map_sealed(&self, name: &str) -> io::Result<Region> {
         let mut follower = self.dir.follow_region(name, HEADER_BYTES)?;
+        // What an index leads to stands apart; walks ask for what they come to.
+        follower.region().scattered();
         follower.publish(follower.region().len());
         Ok(follower.region().clone())
     }

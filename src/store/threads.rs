@@ -2,12 +2,11 @@
 
 use super::Shared;
 use crate::error::IoFailure;
-use crossbeam_utils::sync::{Parker, Unparker};
-use parking_lot::Mutex;
+use crate::sync::atomic::Ordering;
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Mutex, OnceLock, Parker, Unparker};
 use std::io;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 
 /// The work of a thread that a room above brings along; it returns when the log is closed.
 pub(crate) type Work = fn(&Arc<Shared>, &Parker);
@@ -90,7 +89,7 @@ impl Store {
         )
     }
 
-    fn with(shared: Arc<Shared>, threads: &[Thread]) -> Result<Arc<Self>, IoFailure> {
+    pub(super) fn with(shared: Arc<Shared>, threads: &[Thread]) -> Result<Arc<Self>, IoFailure> {
         let store = Arc::new(Self {
             shared,
             threads: Mutex::new(Vec::new()),
@@ -114,12 +113,10 @@ impl Store {
         let _ = signal(&self.shared).set(parker.unparker().clone());
         let place = Running(Arc::clone(&self.shared));
         let work = *work;
-        let thread = std::thread::Builder::new()
-            .name((*name).into())
-            .spawn(move || {
-                let place = place;
-                work(&place.0, &parker);
-            });
+        let thread = thread::Builder::new().name((*name).into()).spawn(move || {
+            let place = place;
+            work(&place.0, &parker);
+        });
         match thread {
             Ok(thread) => {
                 self.threads.lock().push(thread);
@@ -137,7 +134,7 @@ impl Store {
     /// On one of the log's own threads (a waker may drop the last handle there) it only begins.
     pub(crate) fn close(&self) -> Result<(), IoFailure> {
         self.shared.begin_close();
-        let me = std::thread::current().id();
+        let me = thread::current().id();
         if self
             .threads
             .lock()

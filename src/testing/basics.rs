@@ -97,6 +97,46 @@ fn a_blocked_reader_gets_what_comes_and_nothing_else_wakes_it() {
 }
 
 #[test]
+fn a_blocked_reader_is_woken_in_time() {
+    let log = Log::in_memory().unwrap();
+    let mut reader = log.reader().open().unwrap();
+    let (woken, waits) = std::sync::mpsc::channel();
+    std::thread::spawn(move || woken.send(reader.recv().is_ok()));
+    std::thread::sleep(Duration::from_millis(50));
+    log.append("a", b"").unwrap();
+    let in_time = waits.recv_timeout(Duration::from_secs(20));
+    assert_eq!(in_time, Ok(true), "it sleeps through an event");
+}
+
+/// What is visible is whole: a reader that comes right behind the appender meets no gap.
+#[test]
+fn a_reader_right_behind_the_appender_gets_every_event_whole() {
+    const EVENTS: u64 = 20_000;
+    let log = Log::in_memory().unwrap();
+    let payload = |number: u64| number.to_le_bytes().repeat(20);
+    std::thread::scope(|scope| {
+        let mut reader = log.reader().open().unwrap();
+        scope.spawn(move || {
+            let mut next = 0;
+            while next < EVENTS {
+                let Some(event) = reader.next().unwrap() else {
+                    std::hint::spin_loop();
+                    continue;
+                };
+                assert_eq!(
+                    (event.offset(), event.payload()),
+                    (next, &payload(next)[..])
+                );
+                next += 1;
+            }
+        });
+        for number in 0..EVENTS {
+            assert_eq!(log.append("a", payload(number)).unwrap(), number);
+        }
+    });
+}
+
+#[test]
 fn close_wakes_who_waits() {
     let log = Log::in_memory().unwrap();
     let mut reader = log.reader().open().unwrap();

@@ -191,3 +191,25 @@ fn an_interrupted_recovery_finds_the_same_in_the_end() {
     println!("{opens} interrupted recoveries");
     assert!(opens > 1_000);
 }
+
+/// Whatever a first open has left when the power goes, it is no damage.
+#[test]
+fn an_interrupted_creation_is_not_taken_for_damage() {
+    for kth in 1.. {
+        let mut more = false;
+        for seed in 0..40 {
+            let Some(dir) = interrupt(&MemoryDir::new(), kth, seed) else {
+                continue;
+            };
+            more = true;
+            let what = format!("stop {kth}, seed {seed}");
+            let log = open(&dir);
+            assert_eq!(log.recovery().damaged, [], "{what}");
+            assert_eq!(log.append("a", b"first").unwrap(), 0, "{what}");
+        }
+        if !more {
+            assert!(kth > 10, "{kth}");
+            break;
+        }
+    }
+}

@@ -10,6 +10,7 @@ mod listeners;
 mod mirror;
 mod model;
 mod place;
+mod power;
 mod promises;
 mod retention;
 mod rolls;

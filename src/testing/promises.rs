@@ -7,6 +7,7 @@ use crate::{
 };
 use rustix::io::Errno;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 fn open(dir: &MemoryDir) -> Log {
     let options = Options::new()
@@ -178,6 +179,37 @@ fn a_failed_sync_poisons_and_reopen_heals() {
     log.sync().unwrap();
     let dir = cut_power(&log, &dir, 0);
     assert_eq!(open(&dir).next_offset(), 16);
+}
+
+/// P6 under `Always`, where appenders sync: when it fails for one of them, no other one tries
+/// again, and what was answered is on the disk.
+#[test]
+fn appenders_do_not_try_the_failed_sync_of_another_again() {
+    for kth in 1..40 {
+        let dir = MemoryDir::new();
+        let log = Options::new().sync(SyncPolicy::Always);
+        let log = log.open_in(Arc::new(dir.clone())).unwrap();
+        dir.fail_syncs(kth, Errno::IO, false);
+        let answered = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let error = loop {
+                        match log.append("a.b", b"event") {
+                            Ok(offset) => answered.fetch_max(offset + 1, Ordering::Relaxed),
+                            Err(error) => break error,
+                        };
+                    };
+                    assert!(matches!(error, AppendError::Poisoned), "{error:?}");
+                });
+            }
+        });
+        let answered = answered.into_inner();
+        assert_eq!(log.next_offset(), log.durable_offset());
+        assert!(answered <= log.durable_offset());
+        let dir = cut_power(&log, &dir, kth);
+        assert!(open(&dir).next_offset() >= answered, "sync {kth}");
+    }
 }
 
 /// P6 where the kernel has dropped the pages that it could not write: what was read of them

@@ -103,6 +103,7 @@ impl FilterSet {
     }
 
     /// Whether it matches whatever is no topic of the adapters.
+    #[inline]
     pub(crate) fn has_everything(&self) -> bool {
         self.parts.everything
     }

@@ -112,5 +112,9 @@ pub(crate) fn topic(content: &Content) -> &'static str {
 }
 
 pub(crate) fn is_rare(content: &Content) -> bool {
-    (content.turn + content.index) % 50 == 7
+    is_rare_turn(content.turn + content.index)
+}
+
+pub(crate) fn is_rare_turn(turn: u64) -> bool {
+    turn % 50 == 7
 }

@@ -1,5 +1,7 @@
 //! A hundred processes that append with four threads are killed at random moments, one after the
 //! other, on one log. No append that has returned is lost or altered, and no cursor goes wrong.
+//! In `syscalls`, others are killed at each of their system calls; in `power_cut`, the file system
+//! under them is.
 //!
 //! `WAKELOG_CRASH_KILLS` sets another number of kills, `WAKELOG_CRASH_SEED` repeats the choices of
 //! a run (not its timing).
@@ -12,6 +14,16 @@
 )]
 mod child;
 mod content;
+#[path = "../it/host.rs"]
+#[expect(
+    dead_code,
+    reason = "shared with the other test binary, which uses all of it"
+)]
+mod host;
+mod life;
+mod power_cut;
+mod syscalls;
+mod told;
 mod truth;
 mod writer;
 
@@ -40,6 +52,27 @@ fn options(round: u64) -> Options {
     Options::new().segment_bytes(SEGMENT_BYTES).sync(policy)
 }
 
+/// A directory for a test, which stays when the test fails.
+struct Place(Option<tempfile::TempDir>);
+
+impl Place {
+    fn new() -> Place {
+        Place(Some(tempfile::tempdir().unwrap()))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.as_ref().unwrap().path()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(dir) = self.0.take().filter(|_| std::thread::panicking()) {
+            eprintln!("what this has left: {}", dir.keep().display());
+        }
+    }
+}
+
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(
@@ -48,19 +81,21 @@ fn number(name: &str) -> Option<u64> {
     )
 }
 
+fn any_seed() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    u64::from(now.subsec_nanos())
+}
+
 #[test]
 fn no_kill_loses_what_was_answered() {
     if let Some(task) = child::task() {
         return writer::run(&task);
     }
     let kills = number("WAKELOG_CRASH_KILLS").unwrap_or(KILLS);
-    let seed = number("WAKELOG_CRASH_SEED").unwrap_or_else(|| {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        u64::from(now.subsec_nanos())
-    });
+    let seed = number("WAKELOG_CRASH_SEED").unwrap_or_else(any_seed);
     println!("WAKELOG_CRASH_SEED={seed}");
     let mut random = Random::new(seed);
-    let dir = tempfile::tempdir().unwrap();
+    let dir = Place::new();
     let mut truth = Truth::default();
     for round in 0..kills {
         let told = kill_one(dir.path(), round, &mut random);
@@ -89,6 +124,7 @@ fn kill_one(dir: &Path, round: u64, random: &mut Random) -> Vec<String> {
     if round % 2 == 0 {
         told.extend(child.hear());
     }
-    told.extend(child.kill_after(Duration::from_micros(random.below(60_000))));
+    let pause = Duration::from_micros(random.below(60_000));
+    told.extend(child.kill_after(pause));
     told
 }

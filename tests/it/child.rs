@@ -71,6 +71,14 @@ impl Child {
         }
     }
 
+    #[allow(
+        dead_code,
+        reason = "this file is a part of two test binaries; one uses this"
+    )]
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Tells the child a line.
     pub(crate) fn tell(&mut self, line: &str) {
         let input = self.input.as_mut().unwrap();
@@ -101,6 +109,15 @@ impl Child {
         reason = "this file is a part of two test binaries; one uses this"
     )]
     pub(crate) fn kill_after(&mut self, pause: Duration) -> Vec<String> {
+        self.hear_while(|| std::thread::sleep(pause))
+    }
+
+    /// Listens while `work` is done, sends SIGKILL, and returns all that the child has told.
+    #[allow(
+        dead_code,
+        reason = "this file is a part of two test binaries; one uses this"
+    )]
+    pub(crate) fn hear_while(&mut self, work: impl FnOnce()) -> Vec<String> {
         let Child {
             process, output, ..
         } = self;
@@ -112,7 +129,7 @@ impl Child {
                 }
                 told
             });
-            std::thread::sleep(pause);
+            work();
             process.kill().unwrap();
             let _ = process.wait().unwrap();
             listener.join().unwrap()

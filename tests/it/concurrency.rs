@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::time::Duration;
-use wakelog::{Log, NewEvent, Options, ReadLevel, SyncPolicy};
+use wakelog::{Log, MirrorSource, NewEvent, Options, ReadLevel, SyncPolicy};
 
 const APPENDERS: u64 = 4;
 const TURNS: u64 = 2_000;
@@ -122,4 +122,29 @@ fn under_always_an_answer_means_on_disk() {
         }
     });
     assert_eq!(log.next_offset(), 50 * APPENDERS);
+}
+
+/// Nobody waits for the disk with the append itself, and no other append follows.
+#[test]
+fn under_always_what_does_not_wait_is_on_disk_soon() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options::new().sync(SyncPolicy::Always);
+    let log = options.open(dir.path().join("own")).unwrap();
+    for _ in 0..100 {
+        let offset = log.try_append(NewEvent::new("a", b"x")).unwrap();
+        log.wait_durable(offset).unwrap();
+    }
+    let position = log.position();
+    let source = MirrorSource {
+        log: position.log,
+        epoch: position.epoch,
+        first: 0,
+    };
+    let mirror = options.open_mirror(dir.path().join("mirror"), source);
+    let mirror = mirror.unwrap();
+    for offset in 0..100 {
+        let event = NewEvent::new("a", b"x");
+        mirror.append_at(offset, 1, &event).unwrap();
+        mirror.log().wait_durable(offset).unwrap();
+    }
 }

@@ -19,6 +19,21 @@ pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Runs a program with these words and a path.
+///
+/// # Errors
+/// What it says, if it fails.
+pub(crate) fn run(program: &str, words: &[&str], path: &Path) -> Result<(), String> {
+    let mut command = Command::new(program);
+    let output = command.args(words).arg(path).output();
+    let output = output.map_err(|error| format!("{program}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{program}: {}", text.trim()))
+}
+
 /// A file system in memory with a size of its own, gone when this is dropped.
 #[derive(Debug)]
 pub(crate) struct SmallDisk {
@@ -36,16 +51,9 @@ impl SmallDisk {
         }
         let dir = tempfile::tempdir().unwrap();
         let size = format!("size={kib}k,mode=700");
-        let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &size, "wakelog-test"])
-            .arg(dir.path())
-            .output()
-            .map_err(|error| format!("mount: {error}"))?;
-        if mount.status.success() {
-            Ok(SmallDisk { dir })
-        } else {
-            Err(String::from_utf8_lossy(&mount.stderr).trim().to_owned())
-        }
+        let words = ["-t", "tmpfs", "-o", &size, "wakelog-test"];
+        run("mount", &words, dir.path())?;
+        Ok(SmallDisk { dir })
     }
 
     pub(crate) fn path(&self) -> &Path {

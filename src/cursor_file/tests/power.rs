@@ -238,3 +238,21 @@ fn a_creation_that_fails_leaves_the_name_free() {
         );
     }
 }
+
+#[test]
+fn a_kill_at_any_operation_keeps_every_promise_and_leaves_no_damage() {
+    let whole = MemoryDir::new();
+    run(&whole, &mut BTreeMap::new()).unwrap();
+    for stop in 1..=whole.operations() {
+        let dir = MemoryDir::new();
+        let mut promises = BTreeMap::new();
+        dir.stop_at(stop);
+        let _ = run(&dir, &mut promises).unwrap_err();
+        // As the process has left it, and twice: what one open finds, each later one would.
+        let dir = MemoryDir::from_image(&dir.image());
+        // An open syncs the names before it looks at cursors.
+        dir.sync().unwrap();
+        assert_eq!(open_at(&dir, 1_000_000).1, [], "stop {stop}");
+        check(&dir, &promises, &format!("stop {stop}"));
+    }
+}

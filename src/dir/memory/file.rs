@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::{fmt, io};
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 
 #[cfg(not(any(test, fuzzing)))]
 use super::super::plain::{Disk, Platter};
@@ -39,6 +39,16 @@ impl File {
             body,
             disk: Arc::clone(disk),
         })
+    }
+
+    /// Gives an empty file its bytes, the first `head` of them synced; if that fails it stays
+    /// empty. The zeros are on the disk from the start, as those of a real file are before its name
+    /// is synced.
+    pub(super) fn fill(&self, content: Content, head: usize) -> io::Result<()> {
+        let mut platter = Platter::zeroed(content.len());
+        self.disk.sync_file(&mut platter, &content, 0..head)?;
+        *self.body.lock() = Body { content, platter };
+        Ok(())
     }
 
     pub(super) fn writer(self: Arc<Self>, words: usize) -> io::Result<RegionWriter> {

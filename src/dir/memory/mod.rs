@@ -13,14 +13,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::{fmt, io};
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 
 #[cfg(not(any(test, fuzzing)))]
 use super::plain::{Disk, Journal, Platter};
 #[cfg(any(test, fuzzing))]
 use super::simulate::{Disk, Journal, Platter};
 use super::{Directory, Entry, Held, Lock, RawFile, check_head, check_name};
-use crate::map::{Block, BlockDisk, RegionFollower, RegionWriter};
+use crate::map::{Block, RegionFollower, RegionWriter};
 
 #[cfg(any(test, fuzzing))]
 pub(super) use file::Body;
@@ -68,6 +68,7 @@ impl MemoryDir {
 
     fn find(&self, name: &str) -> io::Result<Arc<File>> {
         check_name(name)?;
+        self.inner.disk.map()?;
         self.inner
             .names
             .lock()
@@ -131,13 +132,21 @@ impl Directory for MemoryDir {
             Content::Block(Arc::new(block))
         });
         let content = content.inspect_err(|_| self.inner.disk.free(to_u64(len)))?;
-        // The zeros are on the disk from the start, as those of a real file are before its name
-        // is synced; the head has to be brought there.
-        let file = File::new(content, Platter::zeroed(len), &self.inner.disk);
-        file.sync(0..head.len())?;
-        let writer = Arc::clone(&file).writer(words)?;
-        names.insert(name, file);
-        Ok(writer)
+        // Its name comes first, with nothing behind it: that is what a process leaves that dies
+        // here.
+        let (bare, platter) = (Content::Raw(Vec::new()), Platter::zeroed(0));
+        let file = File::new(bare, platter, &self.inner.disk);
+        names.insert(name, Arc::clone(&file));
+        drop(names);
+        match file.fill(content, head.len()) {
+            Ok(()) => file.writer(words),
+            Err(error) => {
+                // The first error is the one to tell, and a machine that has stopped does nothing.
+                self.inner.disk.free(to_u64(len));
+                let _ = self.unlink(name);
+                Err(error)
+            }
+        }
     }
 
     fn open_region(&self, name: &str, words: usize) -> io::Result<RegionWriter> {

@@ -6,7 +6,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use rustix::io::Errno;
 
 use super::super::memory::{Content, File};
@@ -24,9 +24,52 @@ struct State {
     operations: u64,
     /// The operation before which the machine stops.
     stop_at: u64,
+    faults: Faults,
+}
+
+/// What is planned to fail, of each kind.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Faults {
     syncs: Plan,
     creates: Plan,
     unlinks: Plan,
+    writes: Plan,
+    renames: Plan,
+    maps: Plan,
+}
+
+/// What can fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Syncs of regions, files and the directory alike.
+    Sync,
+    /// Creates of files, with their room.
+    Create,
+    Unlink,
+    /// Writes by call.
+    Write,
+    Rename,
+    /// Files that are opened or mapped.
+    Map,
+}
+
+impl Faults {
+    fn plan(&mut self, fault: Fault) -> &mut Plan {
+        match fault {
+            Fault::Sync => &mut self.syncs,
+            Fault::Create => &mut self.creates,
+            Fault::Unlink => &mut self.unlinks,
+            Fault::Write => &mut self.writes,
+            Fault::Rename => &mut self.renames,
+            Fault::Map => &mut self.maps,
+        }
+    }
+
+    /// Whether none of this kind is still to be spared.
+    #[cfg(test)]
+    pub(crate) fn is_reached(mut self, fault: Fault) -> bool {
+        !matches!(self.plan(fault), Plan::After { spared: 1.., .. })
+    }
 }
 
 impl Default for State {
@@ -36,16 +79,15 @@ impl Default for State {
             used: 0,
             operations: 0,
             stop_at: u64::MAX,
-            syncs: Plan::None,
-            creates: Plan::None,
-            unlinks: Plan::None,
+            faults: Faults::default(),
         }
     }
 }
 
 /// When a kind of operation is to fail.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 enum Plan {
+    #[default]
     None,
     /// After this many that succeed.
     After {
@@ -113,26 +155,34 @@ impl Disk {
     pub(in crate::dir) fn create(&self, bytes: u64) -> io::Result<()> {
         let mut state = self.state.lock();
         state.step()?;
-        state.creates.step()?;
+        state.faults.creates.step()?;
         state.take_room(bytes)
     }
 
     /// A name is being changed.
     pub(in crate::dir) fn change(&self) -> io::Result<()> {
-        self.state.lock().step()
+        let mut state = self.state.lock();
+        state.step()?;
+        state.faults.renames.step()
+    }
+
+    /// A file is being opened or mapped: that changes nothing, and is no operation.
+    pub(in crate::dir) fn map(&self) -> io::Result<()> {
+        self.state.lock().faults.maps.step()
     }
 
     /// A name is being removed.
     pub(in crate::dir) fn unlink(&self) -> io::Result<()> {
         let mut state = self.state.lock();
         state.step()?;
-        state.unlinks.step()
+        state.faults.unlinks.step()
     }
 
     /// A file is being written by a call and grows by so many bytes.
     pub(in crate::dir) fn write(&self, grows_by: u64) -> io::Result<()> {
         let mut state = self.state.lock();
         state.step()?;
+        state.faults.writes.step()?;
         state.take_room(grows_by)
     }
 
@@ -158,7 +208,7 @@ impl Disk {
         let mut state = self.state.lock();
         // A machine that has stopped leaves its pages dirty: any of them may have been under way.
         state.step()?;
-        match state.syncs.step() {
+        match state.faults.syncs.step() {
             Ok(()) => platter.synced(content, range),
             Err(error) => {
                 platter.sync_failed(content, range);
@@ -176,22 +226,24 @@ impl Disk {
     ) -> io::Result<()> {
         let mut state = self.state.lock();
         state.step()?;
-        state.syncs.step()?;
+        state.faults.syncs.step()?;
         drop(state);
         *journal = Journal::settled(files);
         Ok(())
     }
 
-    pub(super) fn fail_syncs(&self, kth: u64, error: Errno, forever: bool) {
-        self.state.lock().syncs = Plan::from_kth(kth, error, forever);
+    pub(super) fn fail(&self, fault: Fault, kth: u64, error: Errno, forever: bool) {
+        *self.state.lock().faults.plan(fault) = Plan::from_kth(kth, error, forever);
     }
 
-    pub(super) fn fail_creates(&self, kth: u64, error: Errno, forever: bool) {
-        self.state.lock().creates = Plan::from_kth(kth, error, forever);
+    #[cfg(test)]
+    pub(super) fn faults(&self) -> Faults {
+        self.state.lock().faults
     }
 
-    pub(super) fn fail_unlinks(&self, kth: u64, error: Errno, forever: bool) {
-        self.state.lock().unlinks = Plan::from_kth(kth, error, forever);
+    #[cfg(test)]
+    pub(super) fn set_faults(&self, faults: Faults) {
+        self.state.lock().faults = faults;
     }
 
     pub(super) fn stop_at(&self, kth: u64) {
@@ -215,8 +267,6 @@ impl Disk {
     pub(super) fn restart(&self) {
         let mut state = self.state.lock();
         state.stop_at = u64::MAX;
-        state.syncs = Plan::None;
-        state.creates = Plan::None;
-        state.unlinks = Plan::None;
+        state.faults = Faults::default();
     }
 }

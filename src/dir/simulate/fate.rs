@@ -3,15 +3,24 @@
 /// The choices of one loss of power.
 #[derive(Debug)]
 pub(super) struct Fate {
-    seed: u64,
+    choice: Choice,
     state: u64,
     mode: Mode,
     next_sector: usize,
 }
 
+/// Where the choices come from.
+#[derive(Clone, Copy, Debug)]
+enum Choice {
+    Seed(u64),
+    /// So many of the changes of names survive, the first ones, and these sectors, a bit each.
+    Exactly(usize, u64),
+}
+
 /// Which of the dirty sectors survive, by their number.
 #[derive(Clone, Copy, Debug)]
 enum Mode {
+    These(u64),
     Nothing,
     Everything,
     Only(usize),
@@ -33,8 +42,18 @@ pub(super) enum Survival {
 impl Fate {
     pub(super) fn new(seed: u64) -> Fate {
         Fate {
-            seed,
+            choice: Choice::Seed(seed),
             state: seed,
+            mode: Mode::Nothing,
+            next_sector: 0,
+        }
+    }
+
+    /// The first `changes` changes of names survive, and the sectors whose bit is set, whole.
+    pub(super) fn exactly(changes: usize, sectors: u64) -> Fate {
+        Fate {
+            choice: Choice::Exactly(changes, sectors),
+            state: 0,
             mode: Mode::Nothing,
             next_sector: 0,
         }
@@ -61,9 +80,10 @@ impl Fate {
     /// Chooses among `dirty` sectors, which are then asked for in order.
     pub(super) fn decide(&mut self, dirty: usize) {
         self.next_sector = 0;
-        self.mode = match (self.seed, dirty) {
-            (0, _) | (_, 0) => Mode::Nothing,
-            (1, _) => Mode::Everything,
+        self.mode = match (self.choice, dirty) {
+            (Choice::Seed(0), _) | (_, 0) => Mode::Nothing,
+            (Choice::Seed(1), _) => Mode::Everything,
+            (Choice::Exactly(_, sectors), _) => Mode::These(sectors),
             _ => match self.below(8) {
                 0 => Mode::Nothing,
                 1 => Mode::Everything,
@@ -80,6 +100,7 @@ impl Fate {
         self.next_sector += 1;
         let new_if = |new| if new { Survival::New } else { Survival::Old };
         match self.mode {
+            Mode::These(sectors) => new_if(sector < 64 && sectors & 1 << sector != 0),
             Mode::Nothing => Survival::Old,
             Mode::Everything => Survival::New,
             Mode::Only(one) => new_if(sector == one),
@@ -95,10 +116,10 @@ impl Fate {
 
     /// The length of a file that had `old` bytes on the disk and `new` in memory.
     pub(super) fn length(&mut self, old: usize, new: usize) -> usize {
-        match self.seed {
-            0 => old,
-            1 => new,
-            _ => match self.below(3) {
+        match self.choice {
+            Choice::Seed(0) | Choice::Exactly(_, 0) => old,
+            Choice::Seed(1) | Choice::Exactly(..) => new,
+            Choice::Seed(_) => match self.below(3) {
                 0 => old,
                 1 => new,
                 _ => old + self.below(new.saturating_sub(old) + 1),
@@ -106,16 +127,22 @@ impl Fate {
         }
     }
 
+    /// How many of `count` changes reach a journal, the first ones.
+    pub(super) fn first_of(&mut self, count: usize) -> usize {
+        self.below(count + 1)
+    }
+
     /// Which of `count` unsynced changes of names survive, and in which order they happened.
     pub(super) fn changes(&mut self, count: usize) -> Vec<usize> {
-        match self.seed {
-            0 => return Vec::new(),
-            1 => return (0..count).collect(),
-            _ => {}
+        match self.choice {
+            Choice::Seed(0) => return Vec::new(),
+            Choice::Seed(1) => return (0..count).collect(),
+            Choice::Exactly(changes, _) => return (0..changes.min(count)).collect(),
+            Choice::Seed(_) => {}
         }
         // A file system with a journal, like ext4, keeps a prefix.
         if self.coin() {
-            return (0..self.below(count + 1)).collect();
+            return (0..self.first_of(count)).collect();
         }
         // Nothing that is promised to us forbids any subset in any order.
         let mut kept: Vec<usize> = (0..count).filter(|_| self.coin()).collect();

@@ -109,6 +109,28 @@ impl Journal {
         names
     }
 
+    /// The file system commits some of the changes by itself, the first ones.
+    pub(super) fn write_back(&mut self, fate: &mut Fate) {
+        let committed = fate.first_of(self.unsynced.len());
+        for change in self.unsynced.drain(..committed) {
+            change.apply(&mut self.synced);
+        }
+    }
+
+    /// How many changes are not on the disk.
+    pub(super) fn unsynced(&self) -> usize {
+        self.unsynced.len()
+    }
+
+    /// All files that there are, or that may be there again.
+    pub(super) fn files(&self) -> Vec<Arc<File>> {
+        let created = self.unsynced.iter().filter_map(|change| match change {
+            Change::Created { file, .. } => Some(file),
+            Change::Renamed { .. } | Change::Unlinked { .. } => None,
+        });
+        self.synced.values().chain(created).cloned().collect()
+    }
+
     /// The same journal over other files.
     pub(super) fn copy(&self, mut of: impl FnMut(&Arc<File>) -> Arc<File>) -> Journal {
         let synced = self

@@ -10,6 +10,8 @@
 //!   when it is rewritten.
 //! - **Names.** Creates, renames and unlinks wait for a sync of the directory. A loss of power
 //!   keeps a prefix of them, or any subset in any order.
+//! - **Writeback.** The kernel may write a sector at any moment, and commit names: see
+//!   `writeback`.
 //! - **Faults.** Creates and syncs fail on demand, the disk fills up, and the machine can stop at
 //!   any operation.
 //!
@@ -27,6 +29,8 @@ mod journal;
 mod platter;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod writeback;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,6 +41,9 @@ use super::memory::{Body, Content, File, MemoryDir, Names, to_u64};
 use crate::map::{Block, PAGE_BYTES};
 
 pub(super) use disk::Disk;
+pub(crate) use disk::Fault;
+#[cfg(test)]
+pub(crate) use disk::Faults;
 use fate::Fate;
 pub(super) use journal::Journal;
 pub(super) use platter::Platter;
@@ -56,8 +63,11 @@ impl MemoryDir {
     /// one, or a random set with torn sectors. Afterwards everything is on the disk, all locks are
     /// free, and no fault is planned; the capacity stays.
     pub(crate) fn power_loss(&self, seed: u64) {
+        self.lose(Fate::new(seed));
+    }
+
+    fn lose(&self, mut fate: Fate) {
         let mut names = self.inner.names.lock();
-        let mut fate = Fate::new(seed);
         let survivors = names.journal.after_power_loss(&mut fate);
         let mut dirty = 0;
         for file in survivors.values() {
@@ -86,20 +96,38 @@ impl MemoryDir {
     /// Syncs of regions, files and the directory count alike, and so does the one inside
     /// `create_region`.
     pub(crate) fn fail_syncs(&self, kth: u64, error: Errno, forever: bool) {
-        self.inner.disk.fail_syncs(kth, error, forever);
+        self.inner.disk.fail(Fault::Sync, kth, error, forever);
     }
 
     /// Lets the `kth` create of a file from now fail (1 is the next one), and with `forever` all
     /// later ones.
     pub(crate) fn fail_creates(&self, kth: u64, error: Errno, forever: bool) {
-        self.inner.disk.fail_creates(kth, error, forever);
+        self.inner.disk.fail(Fault::Create, kth, error, forever);
     }
 
     /// Lets the `kth` unlink of a file that is there fail (1 is the next one), and with `forever`
     /// all later ones.
     #[cfg(test)]
     pub(crate) fn fail_unlinks(&self, kth: u64, error: Errno, forever: bool) {
-        self.inner.disk.fail_unlinks(kth, error, forever);
+        self.inner.disk.fail(Fault::Unlink, kth, error, forever);
+    }
+
+    /// Lets the `kth` of a kind from now fail (1 is the next one), and with `forever` all later
+    /// ones.
+    #[cfg(test)]
+    pub(crate) fn fail(&self, fault: Fault, kth: u64, error: Errno, forever: bool) {
+        self.inner.disk.fail(fault, kth, error, forever);
+    }
+
+    /// What is planned to fail from now on.
+    #[cfg(test)]
+    pub(crate) fn faults(&self) -> Faults {
+        self.inner.disk.faults()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn set_faults(&self, faults: Faults) {
+        self.inner.disk.set_faults(faults);
     }
 
     /// Stops the machine before the `kth` operation from now (1 is the next one): it and all later

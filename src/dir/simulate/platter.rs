@@ -127,6 +127,13 @@ impl Platter {
         left
     }
 
+    /// The kernel writes by itself: any of the dirty sectors are on the disk as they are now. They
+    /// may be changed and be lost later, and this version of them is what is left then.
+    pub(super) fn write_back(&mut self, content: &Content, fate: &mut Fate) {
+        fate.decide(self.dirty_sectors(content).len());
+        self.bytes = Arc::new(self.after_power_loss(content, fate));
+    }
+
     /// A page as it can be read now; what a writer has not published is as on the disk.
     fn visible(&self, content: &Content, page: usize) -> Vec<u8> {
         let at = page * PAGE_BYTES;

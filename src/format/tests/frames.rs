@@ -1,6 +1,6 @@
 //! Frames and the records in them.
 
-use super::{EPOCH, LOG, OTHER, for_each_flip, keys, limits};
+use super::{EPOCH, LOG, OTHER, PLACE, for_each_flip, keys, limits};
 use crate::error::AppendError;
 use crate::format::skip::{Skip, SkipReason, decode_skip};
 use crate::format::*;
@@ -46,10 +46,10 @@ fn frames() -> Vec<Vec<u8>> {
     frames
 }
 
-fn verified(bytes: &[u8], context: Context) -> Option<FrameHead> {
+fn verified(bytes: &[u8], bound: Bound) -> Option<FrameHead> {
     let head = decode_head(bytes)?;
     let frame = bytes.get(..head.bytes())?;
-    verify(frame, &head, context).then_some(head)
+    verify(frame, &head, bound).then_some(head)
 }
 
 #[test]
@@ -61,8 +61,8 @@ fn any_flip_in_a_frame_is_seen() {
             assert_eq!(verified(bytes, keys()), expected, "bit {bit} of {head:?}");
         });
         for other in [
-            context(&[4; 16], LOG, EPOCH),
-            context(&[3; 16], OTHER, EPOCH),
+            context(&[4; 16], LOG, EPOCH).at(PLACE),
+            context(&[3; 16], OTHER, EPOCH).at(PLACE),
             context(
                 &[3; 16],
                 LOG,
@@ -70,8 +70,10 @@ fn any_flip_in_a_frame_is_seen() {
                     counter: 4,
                     ..EPOCH
                 },
-            ),
-            context(&[3; 16], LOG, Epoch { tag: 0, ..EPOCH }),
+            )
+            .at(PLACE),
+            context(&[3; 16], LOG, Epoch { tag: 0, ..EPOCH }).at(PLACE),
+            context(&[3; 16], LOG, EPOCH).at(PLACE + 512),
         ] {
             assert_eq!(verified(&frame, other), None);
         }

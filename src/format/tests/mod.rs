@@ -37,8 +37,11 @@ fn for_each_flip(bytes: &[u8], mut check: impl FnMut(usize, &[u8])) {
     }
 }
 
-fn keys() -> Context {
-    context(&[3; 16], LOG, EPOCH)
+/// A frame position.
+const PLACE: usize = 4_104;
+
+fn keys() -> Bound {
+    context(&[3; 16], LOG, EPOCH).at(PLACE)
 }
 
 proptest! {

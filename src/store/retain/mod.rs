@@ -15,8 +15,8 @@ use crate::cursor_file::Age;
 use crate::error::TrimError;
 use crate::format::{HEADER_BYTES, SegmentHeader};
 use crate::segment::{self, Segment};
+use crate::sync::{Mutex, MutexGuard, Plant, planted};
 use crate::types::to_u64;
-use parking_lot::{Mutex, MutexGuard};
 use rules::Kept;
 use std::collections::BTreeMap;
 use std::io;
@@ -187,7 +187,9 @@ impl Shared {
         if let Some((_, next)) = going.last() {
             // An ack that was counted is marked as unsaved too before the round begins.
             self.await_acks();
-            DurableFuture::everything(Arc::clone(self)).wait_while_open()?;
+            if !sabotaged!("unlink-before-cursors") {
+                DurableFuture::everything(Arc::clone(self)).wait_while_open()?;
+            }
             self.save_ids_of_leaving(*next);
             // Their file has its name on disk before another name goes.
             let open = self.hold_open()?;
@@ -195,18 +197,27 @@ impl Shared {
             drop(open);
             synced.map_err(|error| self.directory_failed(error))?;
         }
+        if sabotaged!("newest-goes-first") {
+            going.reverse();
+        }
         for (base, next) in going {
             self.let_one_go(base, next)?;
         }
         Ok(self.marks.first())
     }
 
-    fn let_one_go(&self, base: u64, next: u64) -> Result<(), TrimError> {
+    pub(super) fn let_one_go(&self, base: u64, next: u64) -> Result<(), TrimError> {
         // No reopen, and no end of the log after which somebody else has the directory.
         let open = self.hold_open()?;
         remove(self, &segment::index_name_of(base)).map_err(|error| self.trim_failed(error))?;
         let step = self.trimming.step.lock();
         remove(self, &segment::name_of(base)).map_err(|error| self.trim_failed(error))?;
+        let step = if planted(Plant::LateTrim) {
+            drop(step);
+            None
+        } else {
+            Some(step)
+        };
         let unmapped = self.forget_below(next);
         drop(step);
         // The indexer may have put one there meanwhile. One that stays goes at the next open.

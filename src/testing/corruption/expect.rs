@@ -1,6 +1,6 @@
 //! What must come of a damage: decided from the bytes that differ, not from how recovery works.
 
-use super::damage::Damage;
+use super::damage::{Changed, Damage};
 use super::truth::{CursorTruth, DEFINITIONS, SLOTS, Truth, is_segment, options};
 use super::verify;
 use crate::format::{FrameBuffer, HEADER_BYTES, Limits, RecordRef};
@@ -14,7 +14,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub(super) type Checked = Result<(), String>;
-pub(super) type Changed = Option<(String, Option<Vec<u8>>)>;
 
 macro_rules! ensure {
     ($good:expr, $($text:tt)+) => {
@@ -51,7 +50,7 @@ pub(super) fn check(truth: &Truth, damage: &Damage, again: bool) -> Checked {
 }
 
 /// `false`: the segment is full, and no thread is there to make another.
-fn append(shared: &Shared) -> Result<bool, String> {
+pub(super) fn append(shared: &Shared) -> Result<bool, String> {
     let mut frame = FrameBuffer::new();
     let limits = Limits::new(&options());
     frame
@@ -111,30 +110,41 @@ impl Expected {
             events: true,
             filters: 0..FILTERS.len(),
         };
-        let Some((file, bytes)) = changed else {
-            return expected;
-        };
-        let original = &truth.files[file];
-        let same = |range: Range<usize>| {
-            bytes
-                .as_ref()
-                .is_some_and(|bytes| bytes.get(range.clone()) == original.get(range))
-        };
-        // The identity stands twice in one file: nothing is left if both are gone.
-        expected.refusable = file == "wakelog.meta" && !same(0..64) && !same(512..576);
-        if is_segment(file) {
-            expected.trimmed =
-                bytes.is_none() && truth.bases().first() == segment::parse_name(file).as_ref();
-            expected.in_segment(truth, segment::parse_name(file).unwrap(), bytes.as_deref());
+        for (file, bytes) in changed {
+            expected.in_file(truth, file, bytes.as_deref());
+        }
+        if let [(file, _)] = &changed[..] {
+            if !is_segment(file) && segment::parse_index_name(file).is_none() {
+                expected.filters = 0..0;
+            }
+        }
+        if changed.iter().any(|(file, _)| is_segment(file)) {
             // One of them will do: there are many damages to each frame.
-            let one = bytes.as_ref().map_or(0, Vec::len) + expected.lost.len();
+            let one = expected.lost.len() + changed.len();
             let one = (one + usize::try_from(expected.end).unwrap()) % FILTERS.len();
             expected.filters = one..one + 1;
-        } else if segment::parse_index_name(file).is_none() {
-            expected.filters = 0..0;
+        }
+        expected.lost.sort_unstable();
+        // What has lost its end has lost no more.
+        let end = expected.end;
+        expected.lost.retain(|lost| *lost < end);
+        expected
+    }
+
+    fn in_file(&mut self, truth: &Truth, file: &String, bytes: Option<&[u8]>) {
+        let original = &truth.files[file];
+        let same = |range: Range<usize>| {
+            bytes.is_some_and(|bytes| bytes.get(range.clone()) == original.get(range))
+        };
+        // The identity stands twice in one file: nothing is left if both are gone.
+        self.refusable |= file == "wakelog.meta" && !same(0..64) && !same(512..576);
+        if is_segment(file) {
+            self.trimmed |=
+                bytes.is_none() && truth.bases().first() == segment::parse_name(file).as_ref();
+            self.in_segment(truth, segment::parse_name(file).unwrap(), bytes);
         }
         if file == SLOTS || file == DEFINITIONS {
-            let bits = bytes.as_ref().filter(|bytes| bytes.len() == original.len());
+            let bits = bytes.filter(|bytes| bytes.len() == original.len());
             let flips = bits.map(|bytes| {
                 let bits = bytes
                     .iter()
@@ -142,14 +152,13 @@ impl Expected {
                     .map(|(a, b)| (a ^ b).count_ones());
                 bits.sum::<u32>()
             });
-            expected.cursors = Some(if flips == Some(1) {
+            self.cursors = Some(if flips == Some(1) {
                 Harm::OneBit
             } else {
                 Harm::Much
             });
-            expected.events = false;
+            self.events = false;
         }
-        expected
     }
 
     fn in_segment(&mut self, truth: &Truth, base: u64, bytes: Option<&[u8]>) {

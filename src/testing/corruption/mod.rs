@@ -4,6 +4,8 @@
 
 mod damage;
 mod expect;
+mod planted;
+mod several;
 mod truth;
 mod verify;
 mod write;
@@ -92,6 +94,16 @@ fn every_shorter_length_is_harmless_or_told() {
 #[test]
 fn every_lost_or_misplaced_sector_is_harmless_or_told() {
     both(Damage::every_sector);
+}
+
+#[test]
+fn every_pair_of_sectors_that_changed_places_is_told() {
+    both(Damage::every_swap);
+}
+
+#[test]
+fn every_sector_of_another_moment_or_log_is_harmless_or_told() {
+    both(Damage::every_stranger);
 }
 
 #[test]

@@ -16,6 +16,8 @@ use std::sync::Arc;
 pub(super) const SLOTS: &str = "cursors-00.slots";
 pub(super) const DEFINITIONS: &str = "cursors.defs";
 
+pub(super) type Files = BTreeMap<String, Vec<u8>>;
+
 /// How the log was left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
@@ -61,6 +63,10 @@ pub(super) struct CursorTruth {
 pub(super) struct Truth {
     pub(super) ended: Ended,
     image: Image,
+    /// The files at earlier moments of the same log, oldest first.
+    pub(super) earlier: Vec<Files>,
+    /// The files of another log.
+    pub(super) other: Files,
     pub(super) files: BTreeMap<String, Vec<u8>>,
     pub(super) log: LogId,
     pub(super) events: Vec<EventTruth>,
@@ -87,8 +93,10 @@ pub(super) fn is_segment(name: &str) -> bool {
 
 impl Truth {
     pub(super) fn new(ended: Ended) -> Self {
+        let other = files_of(&MemoryDir::from_image(&Writing::log(ended).image));
         let Written {
             image,
+            earlier,
             log,
             mark,
             samples,
@@ -96,14 +104,18 @@ impl Truth {
             cursors,
         } = Writing::log(ended);
         let dir = MemoryDir::from_image(&image);
-        let names = dir.list().unwrap().into_iter().map(|entry| entry.name);
-        let files: BTreeMap<_, _> = names.map(|name| (name.clone(), dir.read(&name))).collect();
+        let files = files_of(&dir);
         assert_eq!(files["wakelog.mark"].len(), MARK_FILE_BYTES);
-        let frames = frames_of(&MemoryDir::from_image(&image));
+        let frames = frames_of(&MemoryDir::from_image(&image), log);
         let events = events_of(MemoryDir::from_image(&image), &samples);
         Self {
             ended,
             image: dir.image(),
+            earlier: earlier
+                .iter()
+                .map(|image| files_of(&MemoryDir::from_image(image)))
+                .collect(),
+            other,
             files,
             log,
             events,
@@ -127,6 +139,20 @@ impl Truth {
         self
     }
 
+    /// What stands in the place of a segment in another log: the one that is the same number there.
+    pub(super) fn foreign(&self, file: &str) -> &[u8] {
+        let number = self
+            .files
+            .keys()
+            .filter(|name| is_segment(name))
+            .position(|name| name == file);
+        let mut there = self.other.iter().filter(|(name, _)| is_segment(name));
+        let there = there
+            .nth(number.unwrap_or(0))
+            .or_else(|| self.other.iter().find(|(name, _)| is_segment(name)));
+        there.map_or(&[], |(_, bytes)| bytes)
+    }
+
     /// A directory of its own with the log in it.
     pub(super) fn dir(&self) -> MemoryDir {
         MemoryDir::from_image(&self.image)
@@ -143,6 +169,11 @@ impl Truth {
             .filter_map(|name| segment::parse_name(name))
             .collect()
     }
+}
+
+fn files_of(dir: &MemoryDir) -> Files {
+    let names = dir.list().unwrap().into_iter().map(|entry| entry.name);
+    names.map(|name| (name.clone(), dir.read(&name))).collect()
 }
 
 /// The events as they stand on disk, each of which is what was appended.
@@ -179,7 +210,7 @@ fn events_of(dir: MemoryDir, samples: &[Sample]) -> Vec<EventTruth> {
 
 /// The frames with events of all segments, as a walk finds them. What a segment holds behind the
 /// base of the next one is a lost tail.
-fn frames_of(dir: &MemoryDir) -> Vec<FrameTruth> {
+fn frames_of(dir: &MemoryDir, log: LogId) -> Vec<FrameTruth> {
     let mut frames: Vec<FrameTruth> = Vec::new();
     for entry in dir
         .list()
@@ -192,7 +223,7 @@ fn frames_of(dir: &MemoryDir) -> Vec<FrameTruth> {
             .unwrap();
         follower.publish(follower.region().len());
         let base = segment::parse_name(&entry.name).unwrap();
-        let header = segment::read_header(follower.region(), Some(base)).unwrap();
+        let header = segment::read_header(follower.region(), log, Some(base)).unwrap();
         let segment = Segment::new(&header, follower.region().clone()).unwrap();
         frames.retain(|frame| frame.offsets.end <= base);
         let mut place = segment.start();

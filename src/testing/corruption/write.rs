@@ -11,6 +11,8 @@ use std::time::Duration;
 /// The log, and what it is made of.
 pub(super) struct Written {
     pub(super) image: Image,
+    /// As it was at earlier moments, one with a tail that was lost later.
+    pub(super) earlier: Vec<Image>,
     pub(super) log: LogId,
     pub(super) mark: u64,
     pub(super) samples: Vec<Sample>,
@@ -20,6 +22,7 @@ pub(super) struct Written {
 
 pub(super) struct Writing {
     dir: MemoryDir,
+    earlier: Vec<Image>,
     samples: Vec<Sample>,
     positions: Vec<(Position, u64)>,
     cursors: Vec<CursorTruth>,
@@ -30,6 +33,7 @@ impl Writing {
         let dir = MemoryDir::new();
         let mut writing = Self {
             dir,
+            earlier: Vec::new(),
             samples: Vec::new(),
             positions: Vec::new(),
             cursors: Vec::new(),
@@ -39,6 +43,7 @@ impl Writing {
         writing.end(&log);
         log.close().unwrap();
         drop(log);
+        writing.earlier.push(writing.dir.image());
         writing.lose_a_tail();
         let log = writing.open();
         writing.fill(&log, 4);
@@ -46,6 +51,7 @@ impl Writing {
         writing.cursor(&log, "behind", 20);
         log.sync().unwrap();
         let mark = writing.next();
+        writing.earlier.push(writing.dir.image());
         let mut moving = writing.cursor(&log, "moving", 40);
         log.sync().unwrap();
         let id = log.id();
@@ -67,6 +73,7 @@ impl Writing {
             log.abandon(|| writing.dir.image())
         };
         let Self {
+            earlier,
             samples,
             positions,
             cursors,
@@ -74,6 +81,7 @@ impl Writing {
         } = writing;
         Written {
             image,
+            earlier,
             log: id,
             mark,
             samples,
@@ -103,6 +111,7 @@ impl Writing {
         let (left, everything) = (MemoryDir::from_image(&image), MemoryDir::from_image(&image));
         left.power_loss(0);
         everything.power_loss(1);
+        self.earlier.push(everything.image());
         left.write(SLOTS, &everything.read(SLOTS));
         self.dir = left;
         self.samples.truncate(usize::try_from(end).unwrap());

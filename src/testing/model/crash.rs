@@ -62,6 +62,8 @@ impl World {
         if let Some(bytes) = harmed {
             let file = dir.create_file(dedup::NAME).unwrap();
             file.write_at(&bytes, 0).unwrap();
+            // The log finds no file under that name whose bytes are not on disk.
+            file.sync().unwrap();
         }
         self.older_ids = before;
         self.log = Some(world::open(&self.place));

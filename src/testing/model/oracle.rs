@@ -24,6 +24,9 @@ pub(super) struct Oracle {
     pub(super) maybe_forgotten: u64,
     /// Events whose ids are.
     forgotten: BTreeSet<u64>,
+    /// Events older than the window whose ids are known all the same: where newer ones were
+    /// forgotten, what the file says reaches further back.
+    outlived: BTreeSet<u64>,
     /// Each epoch with its first offset.
     pub(super) epochs: Vec<(Epoch, u64)>,
     pub(super) cursors: BTreeMap<usize, CursorOracle>,
@@ -59,6 +62,7 @@ impl Oracle {
             durable: 0,
             maybe_forgotten: 0,
             forgotten: BTreeSet::new(),
+            outlived: BTreeSet::new(),
             epochs: vec![(first, 0)],
             cursors: BTreeMap::new(),
         }
@@ -70,19 +74,28 @@ impl Oracle {
 
     /// The offset of the event with this id, if it is among the last `WINDOW` that have one.
     pub(super) fn known(&self, sample: &Sample) -> Option<u64> {
-        let id = sample.id()?;
+        sample.id()?;
         let with_id = |(_, event): &(usize, &Sample)| event.id().is_some();
         let last = self.events.iter().enumerate().rev().filter(with_id);
-        let same =
-            |event: &Sample| event.id().as_ref() == Some(&id) && event.from() == sample.from();
-        let found = last.take(WINDOW).filter(|(_, event)| same(event));
-        let offsets = found.map(|(offset, _)| u64::try_from(offset).unwrap());
-        offsets.filter(|at| !self.forgotten.contains(at)).last()
+        let last = last.map(|(offset, _)| u64::try_from(offset).unwrap());
+        let outlived = self.outlived.iter().rev().copied();
+        last.take(WINDOW)
+            .chain(outlived)
+            .filter(|at| self.is_same(*at, sample) && !self.forgotten.contains(at))
+            .last()
+    }
+
+    fn is_same(&self, offset: u64, sample: &Sample) -> bool {
+        let event = self.events.get(usize::try_from(offset).unwrap());
+        event.is_some_and(|event| event.id() == sample.id() && event.from() == sample.from())
     }
 
     /// What the log has answered for the id of `sample`: of one that it may have forgotten, that
     /// says whether it has.
     pub(super) fn answered(&mut self, sample: &Sample, offset: u64) {
+        if offset < self.maybe_forgotten && sample.id().is_some() && self.is_same(offset, sample) {
+            self.outlived.insert(offset);
+        }
         while let Some(known) = self.known(sample) {
             if known == offset || known >= self.maybe_forgotten {
                 return;

@@ -19,7 +19,7 @@ const LOG: House = House {
     name: "wakelog",
     src: "src",
     floors: &[
-        &["types", "host", "error", "options"],
+        &["types", "host", "error", "options", "sabotage", "sync"],
         &["format", "map", "dir", "history", "notify", "waiters"],
         &["segment", "cursor_file", "dedup", "mark_file"],
         &["recovery", "index"],
@@ -38,7 +38,12 @@ const LOG: House = House {
 const WS: House = House {
     name: "wakelog-ws",
     src: "crates/wakelog-ws/src",
-    floors: &[&["protocol"], &["session"], &["source"], &["serve"]],
+    floors: &[
+        &["protocol"],
+        &["session"],
+        &["source"],
+        &["serve", "client"],
+    ],
     same_floor: &[],
 };
 
