@@ -22,7 +22,10 @@ export interface Options {
    * this one (see the event `fenced`).
    */
   consumer?: string;
-  /** Credentials for the server's hook, or where to get them; asked anew for each connection. */
+  /**
+   * Credentials for the server's hook, or where to get them; asked anew for each connection. With a
+   * function the client comes back by itself when its credentials have ended.
+   */
   token?: string | (() => string | undefined | Promise<string | undefined>);
   /**
    * Where positions are kept beyond the life of this object. `"memory"` (the default): nowhere, a
@@ -213,7 +216,7 @@ export interface Welcome {
   end: Position;
   from: string | null;
   consumer: string | null;
-  cursor: { state: "new" | "resumed"; position: Position } | null;
+  cursor: { state: "new" | "resumed" | "expired"; position: Position } | null;
   heartbeat_ms: number;
   reconnect: { min_ms: number; max_ms: number };
   limits: {

@@ -158,8 +158,7 @@ class Client extends EventTarget {
     this.tell("error", { code, message: String(error), error, event });
   }
 
-  // What a hook of the application throws costs the connection, never an event: the next one goes
-  // on from the last position.
+  // What a hook throws costs the connection, never an event.
   stumble(error, session) {
     this.fault("hook", error);
     this.#lost(session, 1006);
@@ -167,8 +166,7 @@ class Client extends EventTarget {
 
   #dial() {
     this.#timer = clearTimeout(this.#timer);
-    const Socket = this.options.WebSocket ?? WebSocket;
-    const socket = new Socket(this.url, "wakelog.v1.json");
+    const socket = new (this.options.WebSocket ?? WebSocket)(this.url, "wakelog.v1.json");
     const session = { socket, patience: PATIENCE_MS, heard: Date.now() };
     this.#session = session;
     this.#state = { state: "connecting", attempt: this.#attempt };
@@ -187,7 +185,7 @@ class Client extends EventTarget {
   async #hello(session) {
     let { consumer, token } = this.options;
     try {
-      if (typeof token === "function") token = await token();
+      if (token?.call) token = await token();
       const hello = { type: "hello", consumer, token, client: "wakelog.js/0.1" };
       if (this.isCurrent(session)) session.socket.send(JSON.stringify(hello));
     } catch (error) {
@@ -214,7 +212,8 @@ class Client extends EventTarget {
     }
     for (const item of this.#outbox.values()) item.sent = false;
     for (const subscription of this.#open) subscription.live = false;
-    if (isFinal(code)) {
+    const renew = code === 4401 && session?.welcome && this.options.token?.call; // expired
+    if (isFinal(code) && !renew) {
       this.#state = { state: "offline", reason, code };
     } else {
       const { min_ms, max_ms } = this.#reconnect;

@@ -5,6 +5,8 @@
 )]
 #![deny(unsafe_code)]
 
+#[cfg(feature = "client")]
+pub mod client;
 // Called by the fuzzers, and by tests.
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -14,13 +16,15 @@ mod serve;
 pub mod session;
 mod source;
 
-pub use protocol::{Encoding, Hello, Limits, Payload, Reconnect};
-pub use serve::{
-    Answer, Authorize, Call, Client, Denied, EmitError, Frame, FrameError, HookFuture, Hub,
-    HubBuilder, Origin, OriginError, Principal, Published, Refusal, Ticket, Upgrade,
-};
+pub use protocol::{Encoding, Failure, Hello, Limits, Payload, Reconnect};
 #[cfg(feature = "axum")]
-pub use serve::{CLIENT, browser_client};
+pub use serve::shims::{CLIENT, browser_client};
+#[cfg(feature = "tower")]
+pub use serve::shims::{HubLayer, HubService};
+pub use serve::{
+    Answer, Authorize, Call, Client, Denied, Frame, FrameError, HookFuture, Hub, HubBuilder,
+    Origin, OriginError, Principal, Published, Refusal, Ticket, Upgrade,
+};
 pub use source::{
     EventSource, LogCursor, LogReader, LogSource, Outgoing, ReaderSpec, SourceCursor, SourceError,
     SourceReader,

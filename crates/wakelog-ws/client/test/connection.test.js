@@ -91,6 +91,23 @@ test("a connection that went silent is given up", async (t) => {
   assert.equal(client.status.state, "live", "late words of the old connection count nothing");
 });
 
+test("credentials that end are renewed if the application has a way to", async (t) => {
+  let count = 0;
+  const { client, socket } = start({ token: async () => `token ${++count}` });
+  t.after(() => client.close());
+  const first = await (await socket(0)).welcome();
+  first.say({ type: "error", code: "expired", retry: false, message: "", re: "hello" });
+  first.cut(4401);
+  assert.equal(client.status.state, "connecting");
+  const second = await socket(1);
+  second.onopen?.();
+  await until(() => second.said("hello"));
+  assert.equal(second.said("hello").token, "token 2");
+  // Those that are refused are not asked for again and again.
+  second.cut(4401);
+  assert.deepEqual([client.status.state, client.status.code], ["offline", 4401]);
+});
+
 test("fenced is final until the user asks", async (t) => {
   const { client, socket, sockets, of } = start({ consumer: "alice" });
   t.after(() => client.close());

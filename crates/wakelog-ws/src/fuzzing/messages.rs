@@ -3,8 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use wakelog::Start;
 
-use crate::protocol::{ClientMessage, Encoding, Publish, StartAt, decode};
+use crate::protocol::{ClientMessage, Encoding, Publish, decode};
 
 /// Any bytes as a text message.
 ///
@@ -39,12 +40,13 @@ fn write(message: &ClientMessage) -> String {
             let mut value = json!({
                 "type": "subscribe", "sub": subscribe.sub, "filters": subscribe.filters,
             });
-            match &subscribe.start {
-                StartAt::Cursor => {}
-                StartAt::Earliest => value["start"] = json!("earliest"),
-                StartAt::Latest => value["start"] = json!("latest"),
-                StartAt::Offset(offset) => value["start"] = json!(offset),
-                StartAt::Position(position) => value["position"] = json!(position.to_string()),
+            match subscribe.start {
+                None => {}
+                Some(Start::Earliest) => value["start"] = json!("earliest"),
+                Some(Start::Latest) => value["start"] = json!("latest"),
+                Some(Start::Offset(offset)) => value["start"] = json!(offset),
+                Some(Start::Position(position)) => value["position"] = json!(position.to_string()),
+                Some(other) => unreachable!("{other:?}"),
             }
             if let Some(credit) = &subscribe.credit {
                 value["credit"] = json!(credit);

@@ -1,19 +1,20 @@
 //! Messages of a client, as values that follow the rules.
 
-use std::fmt;
-
+use derive_more::Debug;
 use serde::{Deserialize, Serialize};
-use wakelog::Position;
+use wakelog::{Position, Start};
 
 use super::payload::Payload;
 
 /// A message of a client, checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ClientMessage {
     /// Who the client is.
     Hello(Hello),
     /// Opens a subscription.
+    #[serde(skip)]
     Subscribe(Subscribe),
     /// Gives a subscription other filters.
     Change {
@@ -27,14 +28,17 @@ pub enum ClientMessage {
         /// The subscription.
         sub: String,
         /// How much is added.
+        #[serde(flatten)]
         grant: Grant,
     },
     /// Moves the consumer's cursor.
+    #[serde(skip)]
     Ack {
         /// All before it is processed.
         position: Position,
     },
     /// Appends an event.
+    #[serde(skip)]
     Publish(Publish),
     /// Closes a subscription.
     Unsubscribe {
@@ -45,31 +49,16 @@ pub enum ClientMessage {
     Heartbeat,
 }
 
-/// `hello`.
-#[derive(Clone, Default, PartialEq, Eq)]
+/// `hello`. `Debug` hides the token, which is nobody's to read in a log file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Hello {
     /// The name under which a cursor is kept.
     pub consumer: Option<String>,
     /// Credentials for the application.
+    #[debug("{:?}", token.as_ref().map(|_| "hidden"))]
     pub token: Option<String>,
     /// Name and version of the client library.
     pub client: Option<String>,
-}
-
-/// Without the token itself, which is nobody's to read in a log file.
-impl fmt::Debug for Hello {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            consumer,
-            token,
-            client,
-        } = self;
-        f.debug_struct("Hello")
-            .field("consumer", consumer)
-            .field("token", &token.as_ref().map(|_| format_args!("hidden")))
-            .field("client", client)
-            .finish()
-    }
 }
 
 /// `subscribe`.
@@ -79,30 +68,14 @@ pub struct Subscribe {
     pub sub: String,
     /// The filters as text; each one parses.
     pub filters: Vec<String>,
-    /// Where reading begins.
-    pub start: StartAt,
+    /// Where reading begins: earliest, latest, an offset, a position, or the consumer's cursor.
+    pub start: Option<Start>,
     /// The first credit; none = as much as the limits allow.
     pub credit: Option<Grant>,
 }
 
-/// Where a subscription begins.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StartAt {
-    /// At the consumer's cursor.
-    Cursor,
-    /// At the first event there is.
-    Earliest,
-    /// Behind the last durable event.
-    Latest,
-    /// At an offset.
-    Offset(u64),
-    /// At a position that the client kept.
-    Position(Position),
-}
-
 /// Credit: events and bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
 pub struct Grant {
     /// How many events.
     pub events: u32,
@@ -111,7 +84,8 @@ pub struct Grant {
 }
 
 /// `publish`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename = "publish")]
 pub struct Publish {
     /// The client's id for the event; the same when it is sent again.
     pub id: String,
@@ -120,7 +94,9 @@ pub struct Publish {
     /// Which identities do not get it.
     pub not_to: Vec<String>,
     /// What kind of event it is, in the application's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The payload.
+    #[serde(flatten)]
     pub payload: Payload,
 }

@@ -1,195 +1,128 @@
-//! The codes of errors and of closed connections.
+//! The codes of errors and of closed connections, each a row of a table.
 
-/// Why a message was refused (PROTOCOL.md, section 10).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorCode {
+/// Makes an enum of the rows, and a function for each column: its name, its type, and the value
+/// that a row has.
+macro_rules! table {
+    (
+        $(#[$about:meta])*
+        $name:ident: $($(#[$what:meta])* $column:ident -> $kind:ty),+;
+        $($(#[$doc:meta])* $code:ident = [$($value:expr),+],)+
+    ) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum $name {
+            $($(#[$doc])* $code,)+
+        }
+
+        impl $name {
+            /// Every code, in the order of the table in PROTOCOL.md.
+            pub const ALL: &'static [Self] = &[$(Self::$code),+];
+
+            table!(@columns [$($(#[$what])* $column: $kind,)+] $($code [$($value),+])+);
+        }
+    };
+    (@columns [] $($code:ident [])+) => {};
+    (
+        @columns [$(#[$what:meta])* $column:ident: $kind:ty, $($rest:tt)*]
+        $($code:ident [$value:expr $(, $more:expr)*])+
+    ) => {
+        $(#[$what])*
+        #[must_use]
+        pub const fn $column(self) -> $kind {
+            match self {
+                $(Self::$code => $value,)+
+            }
+        }
+
+        table!(@columns [$($rest)*] $($code [$($more),*])+);
+    };
+}
+
+table! {
+    /// Why a message was refused (PROTOCOL.md, section 10).
+    ErrorCode:
+        /// The code as it stands in a message.
+        as_str -> &'static str,
+        /// Whether the same message may succeed later.
+        retry -> bool,
+        /// The close code that follows, for errors that end the connection.
+        closes -> Option<CloseCode>;
+
     /// A field is missing, of the wrong type or out of bounds.
-    BadMessage,
+    BadMessage = ["bad_message", false, None],
     /// A `type` that this server does not know.
-    UnknownType,
+    UnknownType = ["unknown_type", false, None],
     /// Not a JSON object with a string `type`.
-    NotJson,
+    NotJson = ["not_json", false, Some(CloseCode::Broken)],
     /// Another message before `hello`, or a second `hello`.
-    HelloExpected,
+    HelloExpected = ["hello_expected", false, Some(CloseCode::Broken)],
     /// The consumer name is out of bounds.
-    BadConsumer,
+    BadConsumer = ["bad_consumer", false, Some(CloseCode::Broken)],
     /// The application refused `hello`.
-    Unauthorized,
+    Unauthorized = ["unauthorized", false, Some(CloseCode::Unauthorized)],
     /// The credentials that `hello` was accepted for have ended.
-    Expired,
+    Expired = ["expired", false, Some(CloseCode::Unauthorized)],
     /// The application refused a filter or a topic.
-    Forbidden,
+    Forbidden = ["forbidden", false, None],
     /// A filter breaks the rules or names a reserved topic.
-    BadFilter,
+    BadFilter = ["bad_filter", false, None],
     /// A topic or identity breaks the rules or names a reserved topic.
-    BadTopic,
+    BadTopic = ["bad_topic", false, None],
     /// Not a position.
-    BadPosition,
+    BadPosition = ["bad_position", false, None],
     /// A cursor is needed and the session has no consumer.
-    NoCursor,
+    NoCursor = ["no_cursor", false, None],
     /// The name of the subscription is open on this connection.
-    SubInUse,
+    SubInUse = ["sub_in_use", false, None],
     /// No subscription of that name is open.
-    NoSuchSub,
+    NoSuchSub = ["no_such_sub", false, None],
     /// The connection has as many subscriptions as it may.
-    TooManySubs,
+    TooManySubs = ["too_many_subs", false, None],
     /// The identity has as many connections as it may.
-    TooManyConnections,
+    TooManyConnections = ["too_many_connections", true, Some(CloseCode::Overloaded)],
     /// There are as many cursors as there may be.
-    TooManyCursors,
+    TooManyCursors = ["too_many_cursors", false, Some(CloseCode::Policy)],
     /// The event is larger than this log takes.
-    TooLarge,
+    TooLarge = ["too_large", false, None],
     /// The acknowledged position is not one of this log's present course.
-    AckRefused,
+    AckRefused = ["ack_refused", false, None],
     /// The log cannot be read or written now.
-    Unavailable,
+    Unavailable = ["unavailable", true, None],
     /// Anything else.
-    Internal,
+    Internal = ["internal", true, None],
 }
 
-impl ErrorCode {
-    /// Every code, in the order of the table in PROTOCOL.md.
-    pub const ALL: [Self; 21] = [
-        Self::BadMessage,
-        Self::UnknownType,
-        Self::NotJson,
-        Self::HelloExpected,
-        Self::BadConsumer,
-        Self::Unauthorized,
-        Self::Expired,
-        Self::Forbidden,
-        Self::BadFilter,
-        Self::BadTopic,
-        Self::BadPosition,
-        Self::NoCursor,
-        Self::SubInUse,
-        Self::NoSuchSub,
-        Self::TooManySubs,
-        Self::TooManyConnections,
-        Self::TooManyCursors,
-        Self::TooLarge,
-        Self::AckRefused,
-        Self::Unavailable,
-        Self::Internal,
-    ];
+table! {
+    /// Why the server closes a connection (PROTOCOL.md, section 11).
+    CloseCode:
+        /// The number on the wire.
+        number -> u16,
+        /// A word for the close frame.
+        reason -> &'static str;
 
-    /// The code as it stands in a message.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::BadMessage => "bad_message",
-            Self::UnknownType => "unknown_type",
-            Self::NotJson => "not_json",
-            Self::HelloExpected => "hello_expected",
-            Self::BadConsumer => "bad_consumer",
-            Self::Unauthorized => "unauthorized",
-            Self::Expired => "expired",
-            Self::Forbidden => "forbidden",
-            Self::BadFilter => "bad_filter",
-            Self::BadTopic => "bad_topic",
-            Self::BadPosition => "bad_position",
-            Self::NoCursor => "no_cursor",
-            Self::SubInUse => "sub_in_use",
-            Self::NoSuchSub => "no_such_sub",
-            Self::TooManySubs => "too_many_subs",
-            Self::TooManyConnections => "too_many_connections",
-            Self::TooManyCursors => "too_many_cursors",
-            Self::TooLarge => "too_large",
-            Self::AckRefused => "ack_refused",
-            Self::Unavailable => "unavailable",
-            Self::Internal => "internal",
-        }
-    }
-
-    /// Whether the same message may succeed later.
-    #[must_use]
-    pub const fn retry(self) -> bool {
-        matches!(
-            self,
-            Self::TooManyConnections | Self::Unavailable | Self::Internal
-        )
-    }
-
-    /// The close code that follows, for errors that end the connection.
-    #[must_use]
-    pub const fn closes(self) -> Option<CloseCode> {
-        match self {
-            Self::NotJson | Self::HelloExpected | Self::BadConsumer => Some(CloseCode::Broken),
-            Self::Unauthorized | Self::Expired => Some(CloseCode::Unauthorized),
-            Self::TooManyConnections => Some(CloseCode::Overloaded),
-            Self::TooManyCursors => Some(CloseCode::Policy),
-            _ => None,
-        }
-    }
-}
-
-/// Why the server closes a connection (PROTOCOL.md, section 11).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum CloseCode {
-    /// 1000: the answer to a client that closed.
-    Normal,
-    /// 1002: broken WebSocket frames.
-    Protocol,
-    /// 1003: a binary message.
-    Binary,
-    /// 1009: a message that is too long.
-    TooBig,
-    /// 1011: the server could not go on.
-    Internal,
-    /// 1012: the server restarts.
-    Restart,
-    /// 1013: no room for another connection.
-    Overloaded,
-    /// 1008: more than this client may have.
-    Policy,
-    /// 4400: the client breaks the protocol.
-    Broken,
-    /// 4401: `hello` was refused, or what it was accepted for has ended.
-    Unauthorized,
-    /// 4408: no `hello` in time, no heartbeat, or the client does not read.
-    Silent,
-    /// 4409: a newer connection of the consumer took over.
-    Fenced,
-}
-
-impl CloseCode {
-    /// The number on the wire.
-    #[must_use]
-    pub const fn number(self) -> u16 {
-        match self {
-            Self::Normal => 1000,
-            Self::Protocol => 1002,
-            Self::Binary => 1003,
-            Self::TooBig => 1009,
-            Self::Internal => 1011,
-            Self::Restart => 1012,
-            Self::Overloaded => 1013,
-            Self::Policy => 1008,
-            Self::Broken => 4400,
-            Self::Unauthorized => 4401,
-            Self::Silent => 4408,
-            Self::Fenced => 4409,
-        }
-    }
-
-    /// A word for the close frame.
-    #[must_use]
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::Normal => "",
-            Self::Protocol => "protocol error",
-            Self::Binary => "text messages only",
-            Self::TooBig => "message too long",
-            Self::Internal => "internal error",
-            Self::Restart => "restart",
-            Self::Overloaded => "too many connections",
-            Self::Policy => "too much",
-            Self::Broken => "broken message",
-            Self::Unauthorized => "unauthorized",
-            Self::Silent => "silent",
-            Self::Fenced => "fenced",
-        }
-    }
+    /// Broken WebSocket frames.
+    Protocol = [1002, "protocol error"],
+    /// A binary message.
+    Binary = [1003, "text messages only"],
+    /// Text that is not UTF-8.
+    NotText = [1007, "not UTF-8"],
+    /// More than this client may have.
+    Policy = [1008, "too much"],
+    /// A message that is too long.
+    TooBig = [1009, "message too long"],
+    /// The server could not go on.
+    Internal = [1011, "internal error"],
+    /// The server restarts.
+    Restart = [1012, "restart"],
+    /// No room for another connection.
+    Overloaded = [1013, "too many connections"],
+    /// The client breaks the protocol.
+    Broken = [4400, "broken message"],
+    /// `hello` was refused, or what it was accepted for has ended.
+    Unauthorized = [4401, "unauthorized"],
+    /// No `hello` in time, no heartbeat, or the client does not read.
+    Silent = [4408, "silent"],
+    /// A newer connection of the consumer took over.
+    Fenced = [4409, "fenced"],
 }

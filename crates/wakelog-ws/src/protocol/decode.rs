@@ -2,16 +2,15 @@
 
 use std::borrow::Cow;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use wakelog::Position;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::{RawValue, Value};
+use wakelog::{Position, Start};
 
-use super::client::{ClientMessage, Grant, Hello, Publish, StartAt, Subscribe};
+use super::client::{ClientMessage, Grant, Publish, Subscribe};
 use super::code::ErrorCode;
 use super::names::{NameError, check_consumer, check_filter, check_text, check_topic};
 use super::payload::Payload;
+use super::server::Failure;
 
 const MAX_SUB: usize = 64;
 const MAX_ID: usize = 64;
@@ -19,50 +18,35 @@ const MAX_NAME: usize = 255;
 const MAX_TOPICS: usize = 16;
 const MAX_OFFSET: u64 = (1 << 53) - 1;
 
-/// Why a text is no message, and as much as can be said about which one it was.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct DecodeError {
-    /// The code for the client.
-    pub code: ErrorCode,
-    /// The reason, for people.
-    pub message: String,
-    /// The `type` of the message, if it is one that we know.
-    pub re: Option<&'static str>,
-    /// Its `sub`.
-    pub sub: Option<String>,
-    /// Its `id`.
-    pub id: Option<String>,
-}
+type Decoder = fn(&str) -> Result<ClientMessage, Failure>;
+
+/// The messages by their `type`.
+const KINDS: [(&str, Decoder); 8] = [
+    ("hello", plain),
+    ("subscribe", subscribe),
+    ("change", plain),
+    ("credit", plain),
+    ("ack", ack),
+    ("publish", publish),
+    ("unsubscribe", plain),
+    ("heartbeat", |_| Ok(ClientMessage::Heartbeat)),
+];
 
 /// Decodes one text message.
 ///
 /// # Errors
-/// [`DecodeError`] carries the code that the client is to get. The text may be anything at all.
-pub fn decode(text: &str) -> Result<ClientMessage, DecodeError> {
+/// What the client is to get: it names the message, as far as its text says which one it is. The
+/// text may be anything at all.
+pub fn decode(text: &str) -> Result<ClientMessage, Failure> {
     let head: Head<'_> = serde_json::from_str(text).map_err(|_| {
-        refusal(
-            ErrorCode::NotJson,
-            "a message is a JSON object with a string `type`",
-        )
+        let message = "a message is a JSON object with a string `type`";
+        Failure::new(ErrorCode::NotJson, message)
     })?;
-    let (re, result) = match head.kind.as_ref() {
-        "hello" => ("hello", hello(text)),
-        "subscribe" => ("subscribe", subscribe(text)),
-        "change" => ("change", change(text)),
-        "credit" => ("credit", credit(text)),
-        "ack" => ("ack", ack(text)),
-        "publish" => ("publish", publish(text)),
-        "unsubscribe" => ("unsubscribe", unsubscribe(text)),
-        "heartbeat" => return Ok(ClientMessage::Heartbeat),
-        _ => {
-            return Err(refusal(
-                ErrorCode::UnknownType,
-                "this server does not know that `type`",
-            ));
-        }
+    let Some((kind, decode)) = KINDS.iter().find(|(kind, _)| *kind == head.kind) else {
+        let message = "this server does not know that `type`";
+        return Err(Failure::new(ErrorCode::UnknownType, message));
     };
-    result.map_err(|problem| problem.about(re, text))
+    decode(text).map_err(|error| about(error.re(kind), text))
 }
 
 #[derive(Deserialize)]
@@ -71,130 +55,89 @@ struct Head<'a> {
     kind: Cow<'a, str>,
 }
 
-fn refusal(code: ErrorCode, message: &str) -> DecodeError {
-    DecodeError {
-        code,
-        message: message.to_owned(),
-        re: None,
-        sub: None,
-        id: None,
+/// Adds what the text says about its subscription and id. They are returned to the client only if
+/// they are within bounds.
+fn about(mut error: Failure, text: &str) -> Failure {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Names {
+        sub: Value,
+        id: Value,
     }
+    let names: Names = serde_json::from_str(text).unwrap_or_default();
+    let short = |value: Value, max: usize| {
+        let name = value.as_str().filter(|name| name.len() <= max);
+        name.map(str::to_owned)
+    };
+    error.sub = short(names.sub, MAX_SUB);
+    error.id = short(names.id, MAX_ID);
+    error
 }
 
-/// What is wrong with a message of a known type.
-struct Problem {
-    code: ErrorCode,
-    message: String,
+fn bad(message: impl ToString) -> Failure {
+    Failure::new(ErrorCode::BadMessage, message.to_string())
 }
 
-impl Problem {
-    fn bad(message: impl ToString) -> Self {
-        Self {
-            code: ErrorCode::BadMessage,
-            message: message.to_string(),
+fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Failure> {
+    serde_json::from_str(text).map_err(bad)
+}
+
+fn named(code: ErrorCode) -> impl Fn(NameError) -> Failure {
+    move |NameError(message)| Failure::new(code, message)
+}
+
+/// Messages whose fields are what they look like.
+fn plain(text: &str) -> Result<ClientMessage, Failure> {
+    let message = parse(text)?;
+    match &message {
+        ClientMessage::Hello(hello) => {
+            if let Some(consumer) = &hello.consumer {
+                check_consumer(consumer).map_err(named(ErrorCode::BadConsumer))?;
+            }
+            if let Some(client) = &hello.client {
+                check_text("client", client, MAX_NAME).map_err(bad)?;
+            }
         }
+        ClientMessage::Change { filters, .. } => check_filters(filters)?,
+        _ => {}
     }
-
-    /// Adds what the text says about its subscription and id. They are returned to the client only
-    /// if they are within bounds.
-    fn about(self, re: &'static str, text: &str) -> DecodeError {
-        #[derive(Default, Deserialize)]
-        struct Names {
-            #[serde(default)]
-            sub: Option<serde_json::Value>,
-            #[serde(default)]
-            id: Option<serde_json::Value>,
-        }
-        let names: Names = serde_json::from_str(text).unwrap_or_default();
-        let short = |value: Option<serde_json::Value>, max: usize| match value {
-            Some(serde_json::Value::String(name)) if name.len() <= max => Some(name),
-            _ => None,
-        };
-        DecodeError {
-            code: self.code,
-            message: self.message,
-            re: Some(re),
-            sub: short(names.sub, MAX_SUB),
-            id: short(names.id, MAX_ID),
-        }
-    }
+    Ok(message)
 }
 
-fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Problem> {
-    serde_json::from_str(text).map_err(Problem::bad)
-}
-
-fn named(code: ErrorCode) -> impl Fn(NameError) -> Problem {
-    move |error| Problem {
-        code,
-        message: error.to_string(),
-    }
-}
-
-fn hello(text: &str) -> Result<ClientMessage, Problem> {
-    #[derive(Deserialize)]
-    struct Wire {
-        consumer: Option<String>,
-        token: Option<String>,
-        client: Option<String>,
-    }
-    let wire: Wire = parse(text)?;
-    if let Some(consumer) = &wire.consumer {
-        check_consumer(consumer).map_err(named(ErrorCode::BadConsumer))?;
-    }
-    if let Some(client) = &wire.client {
-        check_text("client", client, MAX_NAME).map_err(Problem::bad)?;
-    }
-    Ok(ClientMessage::Hello(Hello {
-        consumer: wire.consumer,
-        token: wire.token,
-        client: wire.client,
-    }))
-}
-
-fn subscribe(text: &str) -> Result<ClientMessage, Problem> {
+fn subscribe(text: &str) -> Result<ClientMessage, Failure> {
     #[derive(Deserialize)]
     struct Wire<'a> {
         sub: String,
         filters: Vec<String>,
         #[serde(borrow)]
         position: Option<Cow<'a, str>>,
-        start: Option<Start>,
+        start: Option<Value>,
         credit: Option<Grant>,
     }
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Start {
-        Offset(u64),
-        Word(String),
-    }
     let wire: Wire<'_> = parse(text)?;
-    check_text("sub", &wire.sub, MAX_SUB).map_err(Problem::bad)?;
+    check_text("sub", &wire.sub, MAX_SUB).map_err(bad)?;
     check_filters(&wire.filters)?;
     let start = match (wire.position, wire.start) {
-        (Some(text), _) => StartAt::Position(position(&text)?),
-        (None, None) => StartAt::Cursor,
-        (None, Some(Start::Offset(offset))) if offset <= MAX_OFFSET => StartAt::Offset(offset),
-        (None, Some(Start::Word(word))) if word == "earliest" => StartAt::Earliest,
-        (None, Some(Start::Word(word))) if word == "latest" => StartAt::Latest,
-        _ => {
-            return Err(Problem::bad(
-                "start is \"earliest\", \"latest\" or an offset",
-            ));
-        }
+        (Some(text), _) => Some(Start::Position(position(&text)?)),
+        (None, None) => None,
+        (None, Some(word)) if word == "earliest" => Some(Start::Earliest),
+        (None, Some(word)) if word == "latest" => Some(Start::Latest),
+        (None, Some(number)) => match number.as_u64() {
+            Some(offset) if offset <= MAX_OFFSET => Some(Start::Offset(offset)),
+            _ => return Err(bad("start is \"earliest\", \"latest\" or an offset")),
+        },
     };
-    let credit = wire.credit;
     Ok(ClientMessage::Subscribe(Subscribe {
         sub: wire.sub,
         filters: wire.filters,
         start,
-        credit,
+        credit: wire.credit,
     }))
 }
 
-fn check_filters(filters: &[String]) -> Result<(), Problem> {
+fn check_filters(filters: &[String]) -> Result<(), Failure> {
     if filters.is_empty() {
-        return Err(Problem::bad("a subscription has at least one filter"));
+        return Err(bad("a subscription has at least one filter"));
     }
     for filter in filters {
         check_filter(filter).map_err(named(ErrorCode::BadFilter))?;
@@ -202,44 +145,18 @@ fn check_filters(filters: &[String]) -> Result<(), Problem> {
     Ok(())
 }
 
-fn change(text: &str) -> Result<ClientMessage, Problem> {
-    #[derive(Deserialize)]
-    struct Wire {
-        sub: String,
-        filters: Vec<String>,
-    }
-    let Wire { sub, filters } = parse(text)?;
-    check_filters(&filters)?;
-    Ok(ClientMessage::Change { sub, filters })
-}
-
-fn credit(text: &str) -> Result<ClientMessage, Problem> {
-    #[derive(Deserialize)]
-    struct Wire {
-        sub: String,
-        #[serde(flatten)]
-        grant: Grant,
-    }
-    let wire: Wire = parse(text)?;
-    Ok(ClientMessage::Credit {
-        sub: wire.sub,
-        grant: wire.grant,
-    })
-}
-
-fn ack(text: &str) -> Result<ClientMessage, Problem> {
+fn ack(text: &str) -> Result<ClientMessage, Failure> {
     #[derive(Deserialize)]
     struct Wire<'a> {
         #[serde(borrow)]
         position: Cow<'a, str>,
     }
     let wire: Wire<'_> = parse(text)?;
-    Ok(ClientMessage::Ack {
-        position: position(&wire.position)?,
-    })
+    let position = position(&wire.position)?;
+    Ok(ClientMessage::Ack { position })
 }
 
-fn publish(text: &str) -> Result<ClientMessage, Problem> {
+fn publish(text: &str) -> Result<ClientMessage, Failure> {
     #[derive(Deserialize)]
     struct Wire<'a> {
         id: String,
@@ -255,17 +172,16 @@ fn publish(text: &str) -> Result<ClientMessage, Problem> {
         base64: Option<Cow<'a, str>>,
     }
     let wire: Wire<'_> = parse(text)?;
-    check_text("id", &wire.id, MAX_ID).map_err(Problem::bad)?;
+    check_text("id", &wire.id, MAX_ID).map_err(bad)?;
     if let Some(name) = &wire.name {
-        check_text("name", name, MAX_NAME).map_err(Problem::bad)?;
+        check_text("name", name, MAX_NAME).map_err(bad)?;
     }
     if wire.topics.is_empty() || wire.topics.len() > MAX_TOPICS {
-        return Err(Problem::bad(format!("an event has 1..{MAX_TOPICS} topics")));
+        return Err(bad(format!("an event has 1..{MAX_TOPICS} topics")));
     }
     if wire.not_to.len() > MAX_TOPICS {
-        return Err(Problem::bad(format!(
-            "not_to has at most {MAX_TOPICS} identities"
-        )));
+        let message = format!("not_to has at most {MAX_TOPICS} identities");
+        return Err(bad(message));
     }
     for topic in &wire.topics {
         check_topic(topic).map_err(named(ErrorCode::BadTopic))?;
@@ -273,17 +189,7 @@ fn publish(text: &str) -> Result<ClientMessage, Problem> {
     for identity in &wire.not_to {
         check_text("identity", identity, MAX_NAME).map_err(named(ErrorCode::BadTopic))?;
     }
-    let payload = match (wire.data, wire.text, wire.base64) {
-        (Some(raw), None, None) => Payload::checked_json(raw.get()),
-        (None, Some(text), None) => Payload::text(text),
-        (None, None, Some(coded)) => Payload::bytes(
-            STANDARD
-                .decode(coded.as_bytes())
-                .map_err(|_| Problem::bad("base64 is not base64"))?,
-        ),
-        (None, None, None) => Payload::bytes(Vec::new()),
-        _ => return Err(Problem::bad("at most one of data, text and base64")),
-    };
+    let payload = Payload::from_fields(wire.data, wire.text, wire.base64).map_err(bad)?;
     Ok(ClientMessage::Publish(Publish {
         id: wire.id,
         topics: wire.topics,
@@ -293,25 +199,14 @@ fn publish(text: &str) -> Result<ClientMessage, Problem> {
     }))
 }
 
-fn unsubscribe(text: &str) -> Result<ClientMessage, Problem> {
-    #[derive(Deserialize)]
-    struct Wire {
-        sub: String,
-    }
-    let wire: Wire = parse(text)?;
-    Ok(ClientMessage::Unsubscribe { sub: wire.sub })
+fn position(text: &str) -> Result<Position, Failure> {
+    let refusal = |_| Failure::new(ErrorCode::BadPosition, "not a position");
+    text.parse().map_err(refusal)
 }
 
-fn position(text: &str) -> Result<Position, Problem> {
-    text.parse().map_err(|_| Problem {
-        code: ErrorCode::BadPosition,
-        message: "not a position".to_owned(),
-    })
-}
-
-fn present<'de, D>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error>
-where
-    D: serde::Deserializer<'de>,
-{
+/// A field that is there, even if it is `null`.
+pub(crate) fn present<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }

@@ -13,14 +13,17 @@ mod page;
 mod payload;
 mod server;
 
-pub use client::{ClientMessage, Grant, Hello, Publish, StartAt, Subscribe};
+pub use client::{ClientMessage, Grant, Hello, Publish, Subscribe};
 pub use code::{CloseCode, ErrorCode};
-pub use decode::{DecodeError, decode};
+pub use decode::decode;
+#[cfg(feature = "client")]
+pub(crate) use decode::present;
 pub use names::{NameError, check_consumer};
 pub use page::{EncodedPage, EventHead, PageWriter};
 pub use payload::{ENCODING_ATTRIBUTE, Encoding, Payload};
 pub use server::{
-    CursorState, Limits, Reconnect, ResetReason, ServerMessage, Welcome, WelcomeCursor, WireError,
+    CursorState, Failure, Limits, LoadedCursor, Reconnect, Reset, ResetReason, ServerMessage,
+    Welcome,
 };
 
 /// The WebSocket subprotocol that this crate speaks.

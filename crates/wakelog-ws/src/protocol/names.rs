@@ -2,8 +2,6 @@
 
 use wakelog::{Filter, Topic};
 
-const MAX_CONSUMER: usize = 128;
-
 /// A name that breaks a rule; the text says which, for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -15,23 +13,17 @@ pub struct NameError(pub(crate) String);
 /// Says which rule the name breaks.
 pub fn check_consumer(name: &str) -> Result<(), NameError> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    if name.is_empty() || name.len() > MAX_CONSUMER {
-        return Err(NameError(format!(
-            "a consumer name has 1..{MAX_CONSUMER} bytes"
-        )));
-    }
-    if !name.bytes().all(plain) {
-        return Err(NameError(
-            "a consumer name is made of A-Z a-z 0-9 . _ -".to_owned(),
-        ));
-    }
-    // The name is also the session's identity, which follows the rule for topics.
-    if name.split('.').any(str::is_empty) {
-        return Err(NameError(
-            "a consumer name has no empty token between dots".to_owned(),
-        ));
-    }
-    Ok(())
+    let fault = if name.is_empty() || name.len() > 128 {
+        "a consumer name has 1..128 bytes"
+    } else if !name.bytes().all(plain) {
+        "a consumer name is made of A-Z a-z 0-9 . _ -"
+    } else if name.split('.').any(str::is_empty) {
+        // The name is also the session's identity, which follows the rule for topics.
+        "a consumer name has no empty token between dots"
+    } else {
+        return Ok(());
+    };
+    Err(NameError(fault.to_owned()))
 }
 
 /// Checks a topic or identity that a client names.

@@ -1,5 +1,12 @@
 //! Payloads: bytes, and how a browser writes them.
 
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
 /// The attribute of an event in which the adapter keeps how its payload was written: one byte, see
 /// [`Encoding`].
 ///
@@ -7,7 +14,7 @@
 pub const ENCODING_ATTRIBUTE: u8 = 255;
 
 /// How a payload is written in a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Encoding {
     /// JSON text, embedded as it is (`data`).
@@ -15,6 +22,7 @@ pub enum Encoding {
     /// UTF-8 (`text`).
     Text,
     /// Any bytes (`base64`).
+    #[default]
     Bytes,
 }
 
@@ -41,48 +49,53 @@ impl Encoding {
     }
 }
 
-/// The bytes of an event and how they are written for browsers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The bytes of an event and how they are written for browsers; by default there are none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Payload {
     encoding: Encoding,
     bytes: Vec<u8>,
 }
 
 impl Payload {
+    fn new(encoding: Encoding, bytes: Vec<u8>) -> Self {
+        Self { encoding, bytes }
+    }
+
     /// A JSON value.
     ///
     /// # Errors
     /// What serde says when the value cannot be written as JSON.
-    pub fn json(value: &impl serde::Serialize) -> Result<Self, serde_json::Error> {
-        Ok(Self {
-            encoding: Encoding::Json,
-            bytes: serde_json::to_vec(value)?,
-        })
+    pub fn json(value: &impl Serialize) -> Result<Self, serde_json::Error> {
+        Ok(Self::new(Encoding::Json, serde_json::to_vec(value)?))
     }
 
     /// Plain text.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
-        Self {
-            encoding: Encoding::Text,
-            bytes: text.into().into_bytes(),
-        }
+        Self::new(Encoding::Text, text.into().into_bytes())
     }
 
     /// Any bytes.
     #[must_use]
     pub fn bytes(bytes: impl Into<Vec<u8>>) -> Self {
-        Self {
-            encoding: Encoding::Bytes,
-            bytes: bytes.into(),
-        }
+        Self::new(Encoding::Bytes, bytes.into())
     }
 
-    /// JSON text that has been checked by the decoder.
-    pub(super) fn checked_json(text: &str) -> Self {
-        Self {
-            encoding: Encoding::Json,
-            bytes: text.as_bytes().to_vec(),
+    /// A payload as its message writes it: in one of three fields, or in none.
+    pub(crate) fn from_fields(
+        data: Option<&RawValue>,
+        text: Option<String>,
+        base64: Option<Cow<'_, str>>,
+    ) -> Result<Self, &'static str> {
+        match (data, text, base64) {
+            (Some(raw), None, None) => Ok(Self::new(Encoding::Json, raw.get().as_bytes().to_vec())),
+            (None, Some(text), None) => Ok(Self::text(text)),
+            (None, None, Some(coded)) => STANDARD
+                .decode(coded.as_bytes())
+                .map(Self::bytes)
+                .map_err(|_| "base64 is not base64"),
+            (None, None, None) => Ok(Self::bytes(Vec::new())),
+            _ => Err("at most one of data, text and base64"),
         }
     }
 
@@ -96,5 +109,42 @@ impl Payload {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
+    }
+}
+
+/// In the field of its encoding.
+impl Serialize for Payload {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Written::of(Some(self.encoding), &self.bytes).serialize(serializer)
+    }
+}
+
+/// The field of a message in which a payload stands.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Written<'a> {
+    Data(&'a RawValue),
+    Text(&'a str),
+    Base64(String),
+}
+
+impl<'a> Written<'a> {
+    /// A payload as its publisher meant it, or as what it turns out to be.
+    ///
+    /// The mark is data from disk and is not believed: text that is no JSON would break the whole
+    /// message.
+    pub(super) fn of(encoding: Option<Encoding>, payload: &'a [u8]) -> Self {
+        let text = std::str::from_utf8(payload).ok();
+        if let (Some(Encoding::Json), Some(text)) = (encoding, text) {
+            if let Ok(json) = serde_json::from_str(text) {
+                return Self::Data(json);
+            }
+        }
+        match (encoding, text) {
+            (Some(Encoding::Bytes), _) | (_, None) if !payload.is_empty() => {
+                Self::Base64(STANDARD.encode(payload))
+            }
+            (_, text) => Self::Text(text.unwrap_or_default()),
+        }
     }
 }

@@ -1,13 +1,16 @@
 //! Messages of the server, as values.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wakelog::{Epoch, Gap, LogId, Position};
 
 use super::client::Grant;
 use super::code::ErrorCode;
-use super::encode::{epoch_text, log_text, text, write_error, write_gap, write_positions};
+use super::encode::as_map;
 use super::page::EncodedPage;
 use super::payload::Payload;
+
+/// What may succeed later is not to be tried again before, in milliseconds.
+const RETRY_AFTER: u64 = 1_000;
 
 /// A message of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -21,7 +24,6 @@ pub enum ServerMessage {
         /// The client's name for it.
         sub: String,
         /// Where reading begins.
-        #[serde(serialize_with = "text")]
         position: Position,
         /// The durable end of the log: events below it were missed, others are new.
         end: u64,
@@ -39,11 +41,11 @@ pub enum ServerMessage {
         live: bool,
     },
     /// Something may have been missed.
-    #[serde(serialize_with = "write_gap")]
     Gap {
         /// The subscription.
         sub: String,
         /// The range and why.
+        #[serde(flatten)]
         gap: Gap,
         /// Where reading goes on.
         position: Position,
@@ -52,27 +54,20 @@ pub enum ServerMessage {
     Reset {
         /// The subscription, which is not open.
         sub: String,
-        /// What does not fit.
-        reason: ResetReason,
-        /// The position of the first event there is.
-        #[serde(serialize_with = "text")]
-        earliest: Position,
-        /// The position after the last durable event.
-        #[serde(serialize_with = "text")]
-        end: Position,
+        /// Why, and where one can go on.
+        #[serde(flatten)]
+        reset: Reset,
     },
     /// A subscription is closed.
     Unsubscribed {
         /// The subscription.
         sub: String,
         /// Where it stood.
-        #[serde(serialize_with = "text")]
         position: Position,
     },
     /// The cursor stands at `position`, on disk.
     AckOk {
         /// Where the cursor stands.
-        #[serde(serialize_with = "text")]
         position: Position,
     },
     /// An event is on disk.
@@ -82,21 +77,20 @@ pub enum ServerMessage {
         /// Its number.
         offset: u64,
         /// The position after it.
-        #[serde(serialize_with = "text")]
         position: Position,
     },
     /// The application has taken an event, which is not stored, and answers.
-    #[serde(skip)]
     Reply {
         /// The client's id for it.
         id: String,
         /// The answer.
+        #[serde(flatten)]
         payload: Payload,
     },
     /// A sign of life, and where quiet subscriptions stand.
     Heartbeat {
         /// Subscriptions that have moved without having said so.
-        #[serde(serialize_with = "write_positions")]
+        #[serde(serialize_with = "as_map")]
         positions: Vec<(String, Position)>,
     },
     /// A newer connection of the consumer has taken over.
@@ -108,28 +102,24 @@ pub enum ServerMessage {
         window: [u64; 2],
     },
     /// Something went wrong.
-    #[serde(serialize_with = "write_error")]
-    Error(WireError),
+    Error(Failure),
 }
 
 /// `welcome`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Welcome {
     /// The log's id.
-    #[serde(serialize_with = "log_text")]
     pub log: LogId,
     /// The log's epoch.
-    #[serde(serialize_with = "epoch_text")]
     pub epoch: Epoch,
     /// The position after the last durable event.
-    #[serde(serialize_with = "text")]
     pub end: Position,
     /// The identity under which the session publishes.
     pub from: Option<String>,
     /// As the client gave it.
     pub consumer: Option<String>,
     /// The consumer's cursor.
-    pub cursor: Option<WelcomeCursor>,
+    pub cursor: Option<LoadedCursor>,
     /// How often the server sends a heartbeat, in milliseconds.
     pub heartbeat_ms: u64,
     /// When to come back after a cut.
@@ -138,18 +128,20 @@ pub struct Welcome {
     pub limits: Limits,
 }
 
-/// The cursor as `welcome` tells it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct WelcomeCursor {
+/// The cursor of a consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct LoadedCursor {
     /// Whether it was there before.
     pub state: CursorState,
     /// Where it stands.
-    #[serde(serialize_with = "text")]
     pub position: Position,
+    /// What has to be told before reading goes on there.
+    #[serde(skip)]
+    pub gap: Option<Gap>,
 }
 
 /// Whether a cursor was there before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CursorState {
@@ -157,10 +149,12 @@ pub enum CursorState {
     New,
     /// It goes on from where it stood.
     Resumed,
+    /// It was there, but nobody had used it for so long that it begins anew.
+    Expired,
 }
 
 /// The window in which a client comes back, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reconnect {
     /// The bound of the first random wait.
     pub min_ms: u64,
@@ -169,7 +163,8 @@ pub struct Reconnect {
 }
 
 /// What a client may do; all of it is told in `welcome`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct Limits {
     /// The longest message of a client, in bytes.
@@ -202,8 +197,19 @@ impl Default for Limits {
     }
 }
 
+/// A position is not of this log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reset {
+    /// What does not fit.
+    pub reason: ResetReason,
+    /// The position of the first event there is.
+    pub earliest: Position,
+    /// The position after the last durable event.
+    pub end: Position,
+}
+
 /// What about a position does not fit this log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ResetReason {
@@ -213,19 +219,67 @@ pub enum ResetReason {
     Epoch,
 }
 
-/// `error`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WireError {
+/// `error`: what a client is told of a failure. Details belong into the server's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
     /// The code.
+    #[serde(flatten)]
     pub code: ErrorCode,
     /// For people.
     pub message: String,
-    /// The `type` of the message that caused it.
+    /// The `type` of the message that caused it, if it is one that we know.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub re: Option<&'static str>,
     /// The subscription.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub sub: Option<String>,
     /// The event's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// Not to be tried again before, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub after_ms: Option<u64>,
+}
+
+impl Failure {
+    /// A failure with a text for people.
+    #[must_use]
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            re: None,
+            sub: None,
+            id: None,
+            after_ms: code.retry().then_some(RETRY_AFTER),
+        }
+    }
+
+    /// Whether the same may succeed later.
+    #[must_use]
+    pub const fn is_temporary(&self) -> bool {
+        self.code.retry()
+    }
+
+    /// About a message of this type.
+    #[must_use]
+    pub fn re(mut self, kind: &'static str) -> Self {
+        self.re = Some(kind);
+        self
+    }
+
+    /// About this subscription.
+    #[must_use]
+    pub fn of_sub(mut self, name: impl Into<String>) -> Self {
+        self.sub = Some(name.into());
+        self
+    }
+
+    /// About the event with this id.
+    #[must_use]
+    pub fn of_event(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
 }

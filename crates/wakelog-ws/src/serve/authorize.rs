@@ -52,7 +52,7 @@ pub struct Denied(pub String);
 /// networks alone.**
 ///
 /// An answer that takes longer than [`HubBuilder::hook_limit`](super::HubBuilder::hook_limit) is a
-/// no for now.
+/// no for now, and so is a panic, which is logged.
 pub trait Authorize: Send + Sync + 'static {
     /// May this request become a connection? By default every one may: who it is can be said by
     /// `hello` too. A no is answered with the HTTP status 401.
@@ -73,13 +73,11 @@ pub trait Authorize: Send + Sync + 'static {
 }
 
 /// What a hub without a hook makes of a `hello`.
-pub(super) fn believe(hello: Hello) -> Principal {
-    let from = hello.consumer.clone();
+pub(super) fn believe(hello: &Hello) -> Principal {
     Principal {
-        consumer: hello.consumer,
-        from,
-        identities: Vec::new(),
-        valid_for: None,
+        consumer: hello.consumer.clone(),
+        from: hello.consumer.clone(),
+        ..Principal::default()
     }
 }
 

@@ -1,6 +1,5 @@
 //! What clients publish to the application instead of, or before, the log.
 
-use std::fmt;
 use std::sync::Arc;
 
 use wakelog::{Filter, FilterError};
@@ -57,13 +56,5 @@ impl Calls {
             client: Arc::clone(client),
             event: event.clone(),
         }))
-    }
-}
-
-impl fmt::Debug for Calls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list()
-            .entries(self.0.iter().map(|(filter, _)| filter))
-            .finish()
     }
 }

@@ -2,50 +2,52 @@
 //! brings back the answers.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use wakelog::Position;
+use wakelog::{Position, Start};
 
-use super::authorize::{Principal, cursor_name};
+use super::authorize::Principal;
 use super::driver::now;
 use super::hub::Shared;
 use super::members::Member;
 use super::readers::Readers;
-use super::registry::{Connection, Place, Who};
+use super::registry::{Claimed, Connection, End, Place};
 use super::upgrade::{Ticket, Upgrade};
-use super::work::{self, Done, Outcome, Work};
-use crate::protocol::{ErrorCode, Publish};
-use crate::session::{
-    Admission, AppendKey, Failure, OpenFailure, Opened, ReadAnswer, Request, Session, SubKey,
-};
-use crate::source::{EventSource, SourceCursor as _, SourceReader as _};
+use crate::protocol::{EVERYONE, ErrorCode, Failure, Publish, personal};
+use crate::session::{AppendKey, OpenFailure, Opened, ReadAnswer, Request, Session, SubKey};
+use crate::source::{EventSource, ReaderSpec, SourceCursor as _, SourceReader as _};
+
+/// Something under way, and what is to be done when it has ended.
+type Work<S> = Pin<Box<dyn Future<Output = Ended<S>> + Send>>;
+type Ended<S> = Box<dyn FnOnce(&mut Desk<S>) + Send>;
 
 pub(super) struct Desk<S: EventSource> {
     pub(super) session: Session,
     pub(super) connection: Arc<Connection>,
-    shared: Arc<Shared<S>>,
+    pub(super) shared: Arc<Shared<S>>,
     work: FuturesUnordered<Work<S>>,
     readers: Readers<S::Reader>,
-    library: Option<String>,
-    principal: Arc<Principal>,
+    pub(super) library: Option<String>,
+    pub(super) principal: Arc<Principal>,
     /// Until `hello` has been answered.
-    upgrade: Option<Upgrade>,
+    pub(super) upgrade: Option<Upgrade>,
     /// None before it was admitted.
-    member: Option<Arc<Member>>,
+    pub(super) member: Option<Arc<Member>>,
     /// The cursor for which it stands in the registry.
-    claimed: Option<String>,
+    pub(super) claimed: Option<Claimed>,
     _place: Place,
     /// None while a store is under way, or without a consumer.
-    cursor: Option<S::Cursor>,
+    pub(super) cursor: Option<S::Cursor>,
     /// Appends go one after the other, so that they keep the client's order.
     appends: VecDeque<(AppendKey, Publish)>,
-    appending: bool,
+    pub(super) appending: bool,
     /// What was appended and waits for the disk, oldest first.
-    undurable: VecDeque<(AppendKey, Position)>,
-    syncing: bool,
+    pub(super) undurable: VecDeque<(AppendKey, Position)>,
+    pub(super) syncing: bool,
 }
 
 impl<S: EventSource> Desk<S> {
@@ -90,17 +92,18 @@ impl<S: EventSource> Desk<S> {
 
     /// Tells the session what the hub wants, what work is done and which readers have something.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut moved = false;
-        if self.connection.is_fenced() && !self.session.is_closed() {
-            self.session.handle_fenced();
-            moved = true;
+        let was_closed = self.session.is_closed();
+        match self.connection.is_ended() {
+            Some(End::Fenced) => self.session.handle_fenced(),
+            Some(End::Revoked) => self.session.handle_revoked(),
+            None => {}
         }
-        if let Some(window) = self.connection.take_drain() {
-            self.session.handle_drain(now(), window);
-            moved = true;
+        let mut moved = was_closed != self.session.is_closed();
+        if let Some(window) = self.shared.registry.draining() {
+            moved |= self.session.handle_drain(now(), window);
         }
         while let Poll::Ready(Some(done)) = self.work.poll_next_unpin(cx) {
-            self.finish(done);
+            done(self);
             moved = true;
         }
         while let Some(key) = self.readers.poll() {
@@ -131,59 +134,46 @@ impl<S: EventSource> Desk<S> {
         }
         if !self.appending {
             if let Some((key, event)) = self.appends.pop_front() {
-                self.appending = true;
-                let (shared, principal) = (Arc::clone(&self.shared), Arc::clone(&self.principal));
-                let member = self.member.clone();
-                self.work
-                    .push(work::append(shared, principal, member, key, event));
+                self.append(key, event);
                 moved = true;
             }
         }
         if !self.syncing {
             if let Some((_, position)) = self.undurable.front() {
-                self.syncing = true;
-                self.work
-                    .push(work::durable(Arc::clone(&self.shared), *position));
+                self.sync(*position);
                 moved = true;
             }
         }
         moved
     }
 
+    /// Starts a piece of work, which resolves to what is to be done then.
+    pub(super) fn begin<F>(&mut self, work: impl Future<Output = F> + Send + 'static)
+    where
+        F: FnOnce(&mut Self) + Send + 'static,
+    {
+        self.work.push(Box::pin(async move {
+            let ended: Ended<S> = Box::new(work.await);
+            ended
+        }));
+    }
+
     fn start_one(&mut self, request: Request) {
-        let shared = Arc::clone(&self.shared);
         match request {
-            Request::Admit(hello) => {
-                self.library.clone_from(&hello.client);
-                let upgrade = self.upgrade.take().unwrap_or_default();
-                self.work.push(work::admit(shared, hello, upgrade));
-            }
-            Request::LoadCursor { consumer } => {
-                let (connection, name) = (
-                    Arc::clone(&self.connection),
-                    cursor_name(self.principal.from.as_deref(), &consumer),
-                );
-                self.claimed = Some(name.clone());
-                self.work.push(work::load_cursor(shared, connection, name));
-            }
+            Request::Admit(hello) => self.hello(hello),
             Request::OpenReader {
                 key,
                 filters,
-                place,
-            } => {
-                self.readers.reserve(key, filters.clone());
-                let principal = Arc::clone(&self.principal);
-                self.work
-                    .push(work::open_reader(shared, principal, key, filters, place));
-            }
-            Request::ReadPage {
-                key,
-                max_events,
-                max_bytes,
-            } => match self.readers.take(key) {
-                Some(reader) => self
-                    .work
-                    .push(work::read(key, reader, max_events, max_bytes)),
+                start,
+            } => self.open_reader(key, filters, start),
+            Request::ReadPage { key, most } => match self.readers.take(key) {
+                Some(mut reader) => self.begin(async move {
+                    let answer = reader.read(most).await;
+                    move |desk: &mut Self| {
+                        desk.readers.put(key, reader);
+                        desk.session.handle_read(key, answer);
+                    }
+                }),
                 None => self.session.handle_read(key, ReadAnswer::Failed(lost())),
             },
             Request::Wait { key } => self.readers.watch(key),
@@ -193,124 +183,58 @@ impl<S: EventSource> Desk<S> {
             }
             Request::Append { key, event } => self.appends.push_back((key, event)),
             Request::StoreCursor { position } => match self.cursor.take() {
-                Some(cursor) => self.work.push(work::store(cursor, position)),
+                Some(mut cursor) => self.begin(async move {
+                    let answer = cursor.store(position).await;
+                    move |desk: &mut Self| {
+                        desk.cursor = Some(cursor);
+                        desk.session.handle_stored(answer);
+                    }
+                }),
                 None => self.session.handle_stored(Err(lost())),
             },
         }
     }
 
-    fn finish(&mut self, done: Done<S>) {
-        match done {
-            Done::Admitted(answer) => {
-                let admission = answer.map(|(principal, member)| {
-                    self.member = Some(Arc::new(member));
-                    self.admit(principal)
-                });
-                self.session.handle_admitted(now(), admission);
-                self.show_who();
-            }
-            Done::Cursor(None) => self.session.handle_fenced(),
-            Done::Cursor(Some(answer)) => {
-                let loaded = answer.map(|cursor| {
-                    let loaded = cursor.loaded();
-                    self.cursor = Some(cursor);
-                    loaded
-                });
-                self.session.handle_cursor(now(), loaded);
-                self.show_who();
-            }
-            Done::Opened(key, answer) => self.opened(key, answer),
-            Done::Read(key, reader, answer) => {
-                self.readers.put(key, reader);
-                self.session.handle_read(key, answer);
-            }
-            Done::Appended(key, answer) => {
-                self.appending = false;
-                match answer {
-                    Ok(Outcome::Stored(position)) => self.undurable.push_back((key, position)),
-                    Ok(Outcome::Replied(payload)) => self.session.handle_replied(key, payload),
-                    Err(failure) => self.session.handle_appended(key, Err(failure)),
-                }
-            }
-            Done::Durable(position, answer) => self.durable(position, &answer),
-            Done::Stored(cursor, answer) => {
-                self.cursor = Some(cursor);
-                self.session.handle_stored(answer);
-            }
-        }
-    }
-
-    fn admit(&mut self, principal: Principal) -> Admission {
-        let (from, consumer) = (principal.from.clone(), principal.consumer.clone());
-        // What ends beyond the clock's range does not end.
-        let expires = principal.valid_for.and_then(|time| now().checked_add(time));
-        self.principal = Arc::new(principal);
-        Admission {
-            from,
-            consumer,
-            end: self.shared.source.end(),
-            expires,
-        }
-    }
-
-    fn show_who(&self) {
-        if !self.session.is_open() {
-            return;
-        }
-        self.connection.show(Who {
-            consumer: self.principal.consumer.clone(),
-            from: self.principal.from.clone(),
-            library: self.library.clone(),
-            topics: Vec::new(),
+    fn open_reader(&mut self, key: SubKey, mut filters: Vec<String>, start: Start) {
+        self.readers.reserve(key, filters.clone());
+        let (shared, principal) = (Arc::clone(&self.shared), Arc::clone(&self.principal));
+        self.begin(async move {
+            let allowed = shared.may_read(&principal, &filters).await;
+            filters.push(EVERYONE.to_owned());
+            filters.extend(principal.from.as_deref().and_then(personal));
+            let identities = principal.from.iter().chain(&principal.identities);
+            let spec = ReaderSpec {
+                filters,
+                identities: identities.cloned().collect(),
+                start,
+            };
+            let answer = match allowed {
+                Ok(()) => shared.source.open_reader(spec).await,
+                Err(failure) => Err(OpenFailure::Failed(failure)),
+            };
+            move |desk: &mut Self| desk.opened(key, answer)
         });
     }
 
     fn opened(&mut self, key: SubKey, answer: Result<S::Reader, OpenFailure>) {
-        let opened = match answer {
-            Ok(mut reader) => {
-                let position = reader.position();
-                self.readers.put(key, reader);
-                Ok(Opened {
-                    position,
-                    end: self.shared.source.end().offset,
-                })
-            }
-            Err(failure) => {
-                self.readers.remove(key);
-                Err(failure)
-            }
-        };
+        let opened = answer.map(|mut reader| {
+            let position = reader.position();
+            self.readers.put(key, reader);
+            let end = self.shared.source.end().offset;
+            Opened { position, end }
+        });
+        if opened.is_err() {
+            self.readers.remove(key);
+        }
         self.session.handle_opened(key, opened);
         self.connection.show_topics(self.readers.filters());
-    }
-
-    /// Answers all appends that one sync has made durable, or has failed for. Of another epoch it
-    /// says nothing: an offset may be another event's there.
-    fn durable(&mut self, position: Position, answer: &Result<(), Failure>) {
-        self.syncing = false;
-        let end = self.shared.source.end();
-        while let Some((key, at)) = self.undurable.front().copied() {
-            let below = |mark: Position| at.epoch == mark.epoch && at.offset <= mark.offset;
-            match answer {
-                Ok(()) if below(position) || below(end) => {
-                    let offset = at.offset.saturating_sub(1);
-                    self.session.handle_appended(key, Ok((offset, at)));
-                }
-                Err(failure) if at.epoch == position.epoch => {
-                    self.session.handle_appended(key, Err(failure.clone()));
-                }
-                Ok(()) | Err(_) => break,
-            }
-            self.undurable.pop_front();
-        }
     }
 }
 
 impl<S: EventSource> Drop for Desk<S> {
     fn drop(&mut self) {
-        self.shared
-            .registry
-            .remove(&self.connection, self.claimed.as_deref());
+        let cursor = self.claimed.as_ref().map(|claimed| &*claimed.cursor);
+        self.shared.registry.remove(&self.connection, cursor);
     }
 }
 

@@ -1,6 +1,5 @@
 //! One connection's socket and clock: carries frames to the session and its messages back.
 
-use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,7 +14,6 @@ use super::desk::Desk;
 use super::frame::{Frame, FrameError};
 use super::hub::Shared;
 use super::upgrade::Ticket;
-use crate::protocol::CloseCode;
 use crate::session::Transmit;
 use crate::source::EventSource;
 
@@ -26,17 +24,8 @@ const LINGER: Duration = Duration::from_secs(1);
 /// After so many rounds without a pause, other tasks have their turn.
 const ROUNDS: u32 = 32;
 
-/// Serves one connection until it ends.
-pub(super) async fn drive<S, F>(shared: Arc<Shared<S>>, socket: F, ticket: Ticket)
-where
-    S: EventSource,
-    F: Stream<Item = Result<Frame, FrameError>> + Sink<Frame, Error = FrameError> + Unpin,
-{
-    let mut driver = Driver::new(shared, socket, ticket);
-    poll_fn(|cx| driver.poll(cx)).await;
-}
-
-struct Driver<S: EventSource, F> {
+/// One connection, from its ticket to its end.
+pub(super) struct Driver<S: EventSource, F> {
     socket: F,
     output: Output,
     /// The socket gives nothing more.
@@ -51,8 +40,13 @@ struct Driver<S: EventSource, F> {
 #[derive(Debug, Default)]
 struct Output {
     unflushed: bool,
-    /// Since when the socket takes nothing.
+    /// Since when the socket does not take all that there is.
     stalled: Option<Instant>,
+    /// The socket took nothing when it was asked last.
+    blocked: bool,
+    /// Control frames come whose answers the other side does not read. Nothing is taken until it
+    /// does: the answers gather in the library below.
+    choked: bool,
     /// The close frame has been sent; the other side has until then.
     linger: Option<Instant>,
     closed_by_peer: bool,
@@ -63,7 +57,7 @@ where
     S: EventSource,
     F: Stream<Item = Result<Frame, FrameError>> + Sink<Frame, Error = FrameError> + Unpin,
 {
-    fn new(shared: Arc<Shared<S>>, socket: F, ticket: Ticket) -> Self {
+    pub(super) fn new(shared: Arc<Shared<S>>, socket: F, ticket: Ticket) -> Self {
         let now = now();
         Self {
             socket,
@@ -75,7 +69,7 @@ where
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.desk.register(cx.waker());
         for _ in 0..ROUNDS {
             match self.round(cx) {
@@ -108,7 +102,8 @@ where
         let mut moved = false;
         for _ in 0..ROUNDS {
             let lingering = self.output.linger.is_some();
-            if self.input_over || !(lingering || self.desk.session.wants_input()) {
+            let wanted = lingering || self.desk.session.wants_input();
+            if self.input_over || self.output.choked || !wanted {
                 break;
             }
             let Poll::Ready(frame) = Pin::new(&mut self.socket).poll_next(cx) else {
@@ -126,15 +121,16 @@ where
                 Some(Err(error)) => {
                     self.input_over = true;
                     tracing::debug!(connection = self.desk.connection.id, %error, "broken input");
-                    self.desk.session.close(match error {
-                        FrameError::TooLong => CloseCode::TooBig,
-                        _ => CloseCode::Protocol,
-                    });
+                    self.desk.session.close(error.close_code());
                 }
                 Some(Ok(_)) if lingering => {}
                 Some(Ok(Frame::Text(text))) => self.desk.session.handle_text(now(), &text),
-                Some(Ok(Frame::Binary)) => self.desk.session.handle_binary(),
-                Some(Ok(Frame::Alive)) => self.desk.session.handle_alive(now()),
+                Some(Ok(Frame::Binary | Frame::Page(_))) => self.desk.session.handle_binary(),
+                Some(Ok(Frame::Alive)) => {
+                    self.desk.session.handle_alive(now());
+                    self.output.unflushed = true;
+                    self.output.choked = self.output.stalled.is_some();
+                }
             }
         }
         ControlFlow::Continue(moved)
@@ -151,15 +147,25 @@ where
         let mut moved = false;
         while self.output.linger.is_none() {
             match socket.as_mut().poll_ready(cx) {
-                Poll::Ready(Ok(())) => self.output.stalled = None,
+                // That it can take something does not say that what it has is gone, unless it was
+                // full before.
+                Poll::Ready(Ok(())) => {
+                    if std::mem::take(&mut self.output.blocked) {
+                        self.output.stalled = None;
+                    }
+                }
                 Poll::Ready(Err(_)) => return ControlFlow::Break(()),
                 Poll::Pending => {
+                    self.output.blocked = true;
                     self.output.stalled.get_or_insert_with(now);
                     break;
                 }
             }
             let frame = match self.desk.session.poll_transmit() {
-                Some(Transmit::Message(message)) => Frame::Text(message.encode()),
+                Some(Transmit::Message(message)) => match message.encode_page() {
+                    Some(page) => Frame::Page(page),
+                    None => Frame::Text(message.encode()),
+                },
                 Some(Transmit::Close(code)) => {
                     self.output.linger = Some(now() + LINGER);
                     Frame::Close {
@@ -180,6 +186,7 @@ where
                 Poll::Ready(Ok(())) => {
                     self.output.unflushed = false;
                     self.output.stalled = None;
+                    moved |= std::mem::take(&mut self.output.choked);
                 }
                 Poll::Ready(Err(_)) => return ControlFlow::Break(()),
                 Poll::Pending => {

@@ -1,11 +1,18 @@
 //! What goes over a socket, free of any WebSocket library's types.
 
+use std::sync::Arc;
+
+use crate::protocol::CloseCode;
+
 /// A WebSocket message, in either direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Frame {
     /// A text message.
     Text(String),
+    /// A text message in three pieces, from the hub alone: the long one is shared with other
+    /// connections. Who cannot send it so sends `pieces.concat()`.
+    Page([Arc<str>; 3]),
     /// A binary message; its content does not matter, it is refused.
     Binary,
     /// A ping or pong that arrived. The library below answers pings.
@@ -28,10 +35,24 @@ pub enum FrameError {
     /// A message or frame is longer than allowed.
     #[error("a message is too long")]
     TooLong,
-    /// Frames that break RFC 6455, or text that is not UTF-8.
+    /// Frames that break RFC 6455.
     #[error("broken frames: {0}")]
     Broken(String),
+    /// Text that is not UTF-8.
+    #[error("text that is not UTF-8")]
+    NotText,
     /// The connection is cut.
     #[error("the connection is cut: {0}")]
     Cut(String),
+}
+
+impl FrameError {
+    /// With what the connection ends, where something can still be sent.
+    pub(super) const fn close_code(&self) -> CloseCode {
+        match self {
+            Self::TooLong => CloseCode::TooBig,
+            Self::NotText => CloseCode::NotText,
+            Self::Broken(_) | Self::Cut(_) => CloseCode::Protocol,
+        }
+    }
 }

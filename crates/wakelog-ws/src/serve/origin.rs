@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use super::upgrade::Upgrade;
 
-/// Scheme, host and port as a browser writes them: `https://app.example`, `http://localhost:8080`.
+/// Scheme, host and port as a browser writes them: `https://app.example`, `http://localhost:8080`,
+/// `tauri://localhost`. The port that is usual for the scheme may be given; browsers leave it out.
 ///
 /// ```
 /// use wakelog_ws::Origin;
@@ -27,8 +28,16 @@ impl FromStr for Origin {
     type Err = OriginError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let authority =
-            authority(text).ok_or(OriginError("an origin begins with https:// or http://"))?;
+        if text == "null" {
+            // Of files, and of frames that any page can make.
+            return Err(OriginError("null is the origin of anybody"));
+        }
+        let (scheme, authority) = text
+            .split_once("://")
+            .filter(|(scheme, _)| is_scheme(scheme))
+            .ok_or(OriginError(
+                "an origin begins with a scheme such as https://",
+            ))?;
         if authority.is_empty() || authority.contains(['/', '?', '#', '@', '*', ' ']) {
             return Err(OriginError(
                 "an origin is a scheme, a host and perhaps a port, exactly: no path, no *",
@@ -37,7 +46,7 @@ impl FromStr for Origin {
         if text.chars().any(char::is_uppercase) {
             return Err(OriginError("browsers write origins in lower case"));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(format!("{scheme}://{}", usual(scheme, authority))))
     }
 }
 
@@ -70,18 +79,35 @@ impl Origins {
 /// secure scheme, for which this server would need a certificate of the other's name.
 fn is_own(origin: &str, upgrade: &Upgrade) -> bool {
     let mut hosts = upgrade.headers("host");
-    let (Some(authority), Some(host), None) = (authority(origin), hosts.next(), hosts.next())
+    let (Some((scheme, authority)), Some(host), None) =
+        (origin.split_once("://"), hosts.next(), hosts.next())
     else {
         return false;
     };
     let name = name_of(host);
-    authority == host && (origin.starts_with("https://") || name == "localhost" || is_address(name))
+    let trusted = match scheme {
+        "https" => true,
+        "http" => name == "localhost" || is_address(name),
+        _ => false,
+    };
+    trusted && authority == usual(scheme, host)
 }
 
-fn authority(origin: &str) -> Option<&str> {
-    origin
-        .strip_prefix("https://")
-        .or_else(|| origin.strip_prefix("http://"))
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.bytes().all(|byte| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte)
+        })
+}
+
+/// Without the port that goes without saying.
+fn usual<'a>(scheme: &str, authority: &'a str) -> &'a str {
+    let port = match scheme {
+        "https" => ":443",
+        "http" => ":80",
+        _ => return authority,
+    };
+    authority.strip_suffix(port).unwrap_or(authority)
 }
 
 /// Without the port.
@@ -183,6 +209,53 @@ mod tests {
         assert!(!permit(&[], &["https://app.example"], "app.example:444"));
     }
 
+    /// A browser leaves the usual port out; a program that makes the `Host`, or a person who makes
+    /// the list, need not.
+    #[test]
+    fn usual_ports_go_without_saying() {
+        for (origin, host) in [
+            ("https://app.example", "app.example:443"),
+            ("http://localhost", "localhost:80"),
+            ("http://[::1]", "[::1]:80"),
+        ] {
+            assert!(permit(&[], &[origin], host), "{host}");
+        }
+        for (origin, host) in [
+            ("https://app.example", "app.example:80"),
+            ("http://localhost", "localhost:443"),
+            ("http://[::80]", "[::80]:81"),
+        ] {
+            assert!(!permit(&[], &[origin], host), "{host}");
+        }
+        let list = ["https://app.example:443", "http://app.example:80"];
+        for origin in ["https://app.example", "http://app.example"] {
+            assert!(permit(&list, &[origin], "127.0.0.1:4510"), "{origin}");
+        }
+        assert!(!permit(&["https://a.b:80"], &["https://a.b"], "x"));
+    }
+
+    #[test]
+    fn applications_have_schemes_of_their_own_and_null_is_everybody() {
+        let list = [
+            "tauri://localhost",
+            "app-1.x://window",
+            "capacitor://localhost:443",
+        ];
+        for origin in list {
+            assert!(permit(&list, &[origin], "localhost"), "{origin}");
+            assert!(!permit(&[], &[origin], "localhost"), "{origin}");
+        }
+        for origin in [
+            "tauri://localhos",
+            "http://localhost:1",
+            "capacitor://localhost",
+            "null",
+        ] {
+            assert!(!permit(&list, &[origin], "localhost"), "{origin}");
+        }
+        assert!("null".parse::<Origin>().is_err());
+    }
+
     #[test]
     fn origins_are_exact() {
         for wrong in [
@@ -192,6 +265,9 @@ mod tests {
             "https://a/",
             "https://*.a",
             "https://A.b",
+            "://a",
+            "1a://b",
+            "Tauri://localhost",
         ] {
             assert!(wrong.parse::<Origin>().is_err(), "{wrong}");
         }

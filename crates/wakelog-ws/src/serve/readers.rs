@@ -59,17 +59,15 @@ impl<R: SourceReader> Readers<R> {
 
     /// Makes a place for a reader that is being opened.
     pub(super) fn reserve(&mut self, key: SubKey, filters: Vec<String>) {
-        let bell = Bell {
-            rung: AtomicBool::new(false),
-            driver: Arc::clone(&self.driver),
-        };
-        let bell = Arc::new(bell);
         self.slots.push(Slot {
             key,
             filters,
             reader: None,
             watched: false,
-            bell,
+            bell: Arc::new(Bell {
+                rung: AtomicBool::new(false),
+                driver: Arc::clone(&self.driver),
+            }),
         });
     }
 

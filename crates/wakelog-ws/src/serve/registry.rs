@@ -1,18 +1,27 @@
 //! The connections of a hub: who is here, and how to reach them.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use futures_util::task::AtomicWaker;
-use tokio::sync::Notify;
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Stands for "has caught up" in [`Connection::reading_from`] and for "no cursor" in
-/// [`Connection::acked`].
-const NONE: u64 = u64::MAX;
+use super::authorize::Principal;
+use super::members::Member;
+
+/// Why a connection was ended by the hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// A newer one has its consumer.
+    Fenced,
+    /// Its identity has lost its rights.
+    Revoked,
+}
 
 /// A session as [`Hub::clients`](super::Hub::clients) shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Client {
     /// A number for the connection, never used twice by one hub.
@@ -35,23 +44,14 @@ pub struct Client {
 }
 
 /// What the hub and the driver of one connection share.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Connection {
     pub(super) id: u64,
     waker: AtomicWaker,
-    fenced: AtomicBool,
-    drain: Mutex<Option<[u64; 2]>>,
-    who: Mutex<Option<Who>>,
-    reading_from: AtomicU64,
-    acked: AtomicU64,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Who {
-    pub(super) consumer: Option<String>,
-    pub(super) from: Option<String>,
-    pub(super) library: Option<String>,
-    pub(super) topics: Vec<String>,
+    ended: OnceLock<End>,
+    identity: Mutex<Option<String>>,
+    member: Mutex<Option<Arc<Member>>>,
+    shown: Mutex<Option<Client>>,
 }
 
 impl Connection {
@@ -59,215 +59,198 @@ impl Connection {
         self.waker.register(waker);
     }
 
-    pub(super) fn is_fenced(&self) -> bool {
-        // Pairs with the Release store in `fence`.
-        self.fenced.load(Ordering::Acquire)
+    /// Whether the hub has ended it.
+    pub(super) fn is_ended(&self) -> Option<End> {
+        self.ended.get().copied()
     }
 
-    fn fence(&self) {
-        self.fenced.store(true, Ordering::Release);
+    /// Ends it, if it has not been ended. It does not count from now on, however long its socket
+    /// takes to die.
+    fn end(&self, why: End) {
+        let _ = self.ended.set(why);
+        if let Some(member) = self.member.lock().take() {
+            member.leave();
+        }
         self.waker.wake();
     }
 
-    pub(super) fn take_drain(&self) -> Option<[u64; 2]> {
-        lock(&self.drain).take()
+    /// As whom it was admitted.
+    pub(super) fn identify(&self, from: Option<String>) {
+        *self.identity.lock() = from;
     }
 
-    fn ask_to_drain(&self, window: [u64; 2]) {
-        *lock(&self.drain) = Some(window);
-        self.waker.wake();
+    /// Its part in its identity, which ends with it.
+    pub(super) fn join(&self, member: &Arc<Member>) {
+        *self.member.lock() = Some(Arc::clone(member));
+        if self.is_ended().is_some() {
+            member.leave();
+        }
     }
 
-    pub(super) fn show(&self, who: Who) {
-        *lock(&self.who) = Some(who);
+    /// A session is open; where it stands is filled in when somebody looks.
+    pub(super) fn show(&self, principal: &Principal, library: Option<String>) {
+        *self.shown.lock() = Some(Client {
+            connection: self.id,
+            consumer: principal.consumer.clone(),
+            from: principal.from.clone(),
+            library,
+            position: u64::MAX,
+            ..Client::default()
+        });
     }
 
     /// The session is over; what is left is to say goodbye.
     pub(super) fn hide(&self) {
-        *lock(&self.who) = None;
+        *self.shown.lock() = None;
     }
 
     pub(super) fn show_topics(&self, topics: Vec<String>) {
-        if let Some(who) = lock(&self.who).as_mut() {
-            who.topics = topics;
+        if let Some(client) = self.shown.lock().as_mut() {
+            client.topics = topics;
         }
     }
 
-    /// These two are figures for people; nothing is ordered by them.
+    /// Where it reads, if it has not caught up, and where its cursor stands.
     pub(super) fn show_progress(&self, reading_from: Option<u64>, acked: Option<u64>) {
-        self.reading_from
-            .store(reading_from.unwrap_or(NONE), Ordering::Relaxed);
-        self.acked.store(acked.unwrap_or(NONE), Ordering::Relaxed);
+        if let Some(client) = self.shown.lock().as_mut() {
+            client.position = reading_from.unwrap_or(u64::MAX);
+            client.acked = acked;
+        }
     }
 
     fn client(&self, end: u64) -> Option<Client> {
-        let Who {
-            consumer,
-            from,
-            library,
-            topics,
-        } = lock(&self.who).clone()?;
-        let position = self.reading_from.load(Ordering::Relaxed).min(end);
-        let acked = Some(self.acked.load(Ordering::Relaxed)).filter(|acked| *acked != NONE);
-        let (connection, behind) = (self.id, end - position);
-        Some(Client {
-            connection,
-            consumer,
-            from,
-            library,
-            topics,
-            position,
-            behind,
-            acked,
-        })
+        let mut client = self.shown.lock().clone()?;
+        client.position = client.position.min(end);
+        client.behind = end - client.position;
+        Some(client)
     }
 }
 
 /// All connections of a hub.
 #[derive(Debug)]
 pub(super) struct Registry {
-    /// How many places are free.
-    free: AtomicUsize,
+    /// How many places there are, and those that are free.
+    all: u32,
+    places: Arc<Semaphore>,
     connections: Mutex<HashMap<u64, Arc<Connection>>>,
-    consumers: Mutex<HashMap<String, Claim>>,
+    /// Which connection has a consumer.
+    consumers: Mutex<HashMap<String, (Arc<Connection>, Gate)>>,
     next: AtomicU64,
-    draining: Mutex<Option<[u64; 2]>>,
-    gone: Notify,
+    revocations: AtomicU64,
+    /// When those come back that are asked to leave.
+    drain: OnceLock<[u64; 2]>,
 }
 
-/// Which connection has a consumer.
-#[derive(Debug)]
-struct Claim {
-    connection: Arc<Connection>,
-    /// Cursors of one consumer are opened one after the other, so that the last to claim is the
-    /// last to open.
-    gate: Arc<tokio::sync::Mutex<()>>,
+/// Cursors of one consumer are opened one after the other, so that the last to claim is the last to
+/// open.
+type Gate = Arc<tokio::sync::Mutex<()>>;
+
+/// A cursor that a connection may open, under the gate, if it still has the consumer by then.
+#[derive(Clone, Debug)]
+pub(super) struct Claimed {
+    pub(super) cursor: String,
+    pub(super) gate: Gate,
 }
 
 /// The place of one connection, from its upgrade to its end.
-#[derive(Debug)]
-pub(super) struct Place(Arc<Registry>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.free.fetch_add(1, Ordering::Relaxed);
-    }
-}
+pub(super) type Place = OwnedSemaphorePermit;
 
 impl Registry {
     /// A registry with so many places.
     pub(super) fn new(connections: usize) -> Self {
+        let connections = connections.min(Semaphore::MAX_PERMITS);
+        let all = u32::try_from(connections).unwrap_or(u32::MAX);
         Self {
-            free: AtomicUsize::new(connections),
+            all,
+            places: Arc::new(Semaphore::new(connections)),
             connections: Mutex::default(),
             consumers: Mutex::default(),
             next: AtomicU64::new(0),
-            draining: Mutex::new(None),
-            gone: Notify::new(),
+            revocations: AtomicU64::new(0),
+            drain: OnceLock::new(),
         }
     }
 
-    /// A place, if one is free. A count alone: nothing else is ordered by it.
-    pub(super) fn enter(self: &Arc<Self>) -> Option<Place> {
-        let less = |free: usize| free.checked_sub(1);
-        let entered = self
-            .free
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-        entered.ok().map(|_| Place(Arc::clone(self)))
+    /// A place, if one is free.
+    pub(super) fn enter(&self) -> Option<Place> {
+        Arc::clone(&self.places).try_acquire_owned().ok()
     }
 
     pub(super) fn add(&self) -> Arc<Connection> {
         let connection = Arc::new(Connection {
             id: self.next.fetch_add(1, Ordering::Relaxed),
-            waker: AtomicWaker::new(),
-            fenced: AtomicBool::new(false),
-            drain: Mutex::new(None),
-            who: Mutex::new(None),
-            reading_from: AtomicU64::new(NONE),
-            acked: AtomicU64::new(NONE),
+            ..Connection::default()
         });
-        lock(&self.connections).insert(connection.id, Arc::clone(&connection));
-        // Looked at after the insertion: a drain that begins now finds either the flag read here or
-        // the connection.
-        if let Some(window) = *lock(&self.draining) {
-            connection.ask_to_drain(window);
-        }
+        self.connections
+            .lock()
+            .insert(connection.id, Arc::clone(&connection));
         connection
     }
 
     /// Forgets a connection and gives up its claim on a consumer, if it has one still.
     pub(super) fn remove(&self, connection: &Connection, consumer: Option<&str>) {
         if let Some(consumer) = consumer {
-            let mut consumers = lock(&self.consumers);
-            if consumers
-                .get(consumer)
-                .is_some_and(|c| c.connection.id == connection.id)
-            {
+            let mut consumers = self.consumers.lock();
+            let own = consumers.get(consumer);
+            if own.is_some_and(|(owner, _)| owner.id == connection.id) {
                 consumers.remove(consumer);
             }
         }
-        lock(&self.connections).remove(&connection.id);
-        self.gone.notify_waiters();
+        self.connections.lock().remove(&connection.id);
     }
 
-    /// Gives a consumer to a connection and fences the one that had it. The cursor is opened under
-    /// the gate that is returned, if the connection still has the consumer by then.
-    pub(super) fn claim(
-        &self,
-        consumer: &str,
-        connection: &Arc<Connection>,
-    ) -> Arc<tokio::sync::Mutex<()>> {
-        let mut consumers = lock(&self.consumers);
-        let older = consumers.remove(consumer);
-        let gate = older
-            .as_ref()
-            .map_or_else(Default::default, |claim| Arc::clone(&claim.gate));
-        let claim = Claim {
-            connection: Arc::clone(connection),
-            gate: Arc::clone(&gate),
-        };
-        consumers.insert(consumer.to_owned(), claim);
+    /// How often [`revoke`](Self::revoke) was called.
+    pub(super) fn revocations(&self) -> u64 {
+        // In one order with the names of connections, here and in `revoke`: see `Desk::admit`.
+        self.revocations.load(Ordering::SeqCst)
+    }
+
+    /// Ends the connections of an identity, and says how many.
+    pub(super) fn revoke(&self, from: &str) -> usize {
+        self.revocations.fetch_add(1, Ordering::SeqCst);
+        let mut connections: Vec<_> = self.connections.lock().values().cloned().collect();
+        connections.retain(|connection| connection.identity.lock().as_deref() == Some(from));
+        for connection in &connections {
+            connection.end(End::Revoked);
+        }
+        connections.len()
+    }
+
+    /// Gives a consumer to a connection and fences the one that had it.
+    pub(super) fn claim(&self, cursor: String, connection: &Arc<Connection>) -> Claimed {
+        let mut consumers = self.consumers.lock();
+        let (older, gate) = consumers.remove(&cursor).unzip();
+        let gate = gate.unwrap_or_default();
+        let claim = (Arc::clone(connection), Arc::clone(&gate));
+        consumers.insert(cursor.clone(), claim);
         drop(consumers);
         if let Some(older) = older {
-            older.connection.fence();
+            older.end(End::Fenced);
         }
-        gate
+        Claimed { cursor, gate }
     }
 
     pub(super) fn clients(&self, end: u64) -> Vec<Client> {
-        let connections = lock(&self.connections);
+        let connections = self.connections.lock();
         let mut clients: Vec<_> = connections.values().filter_map(|c| c.client(end)).collect();
         drop(connections);
         clients.sort_unstable_by_key(|client| client.connection);
         clients
     }
 
-    pub(super) fn is_draining(&self) -> bool {
-        lock(&self.draining).is_some()
+    /// The window of the drain, once there is one.
+    pub(super) fn draining(&self) -> Option<[u64; 2]> {
+        self.drain.get().copied()
     }
 
     /// Asks all connections to end, now and later, and waits until none is left.
     pub(super) async fn drain(&self, window: [u64; 2]) {
-        *lock(&self.draining) = Some(window);
-        let connections: Vec<_> = lock(&self.connections).values().cloned().collect();
-        for connection in connections {
-            connection.ask_to_drain(window);
+        let _ = self.drain.set(window);
+        // Whoever is not among these yet looks after it was added.
+        for connection in self.connections.lock().values() {
+            connection.waker.wake();
         }
-        loop {
-            let gone = self.gone.notified();
-            tokio::pin!(gone);
-            // Signed up before the count is read, or the last one to leave might not be heard.
-            gone.as_mut().enable();
-            if lock(&self.connections).is_empty() {
-                return;
-            }
-            gone.await;
-        }
+        // Whoever has the places of all is alone. The semaphore is never closed.
+        let _all = self.places.acquire_many(self.all).await;
     }
-}
-
-/// The values behind these locks are whole at every moment, so a panic elsewhere does not make them
-/// unusable.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

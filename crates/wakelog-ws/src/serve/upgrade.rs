@@ -1,21 +1,34 @@
 //! What is known of a connection before its first message, and whether it may become one.
 
-use std::fmt;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use derive_more::Debug;
+
+use super::driver::now;
 use super::hub::Hub;
 use super::registry::Place;
 use crate::protocol::SUBPROTOCOL;
 use crate::source::EventSource;
 
+/// How long one of many who come at once is kept waiting.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// Those who are sent away come back within so many seconds.
+const COME_BACK: u64 = 10;
+
 /// A request for an upgrade, free of any HTTP library's types: what an application may look at to
 /// say who a client is.
 ///
 /// `Debug` shows which headers there are, and not what stands in them.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Upgrade {
     /// Names in lower case.
+    #[debug("{:?}", headers.iter().map(|(name, _)| name).collect::<Vec<_>>())]
     headers: Vec<(String, String)>,
+    #[debug(skip)]
     query: Option<String>,
     peer: Option<SocketAddr>,
 }
@@ -75,20 +88,8 @@ impl Upgrade {
         let query = self.query.as_deref().unwrap_or_default();
         query.split('&').any(|pair| {
             let key = pair.split('=').next().unwrap_or_default();
-            ["token", "access_token"]
-                .iter()
-                .any(|t| key.eq_ignore_ascii_case(t))
+            ["token", "access_token"].contains(&&*key.to_ascii_lowercase())
         })
-    }
-}
-
-impl fmt::Debug for Upgrade {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
-        f.debug_struct("Upgrade")
-            .field("headers", &names)
-            .field("peer", &self.peer)
-            .finish_non_exhaustive()
     }
 }
 
@@ -101,12 +102,21 @@ pub struct Refusal {
     pub status: u16,
     /// Its body.
     pub text: String,
+    /// With 503, what the header `Retry-After` is to say, in seconds: another number for each, so
+    /// that not all come at once.
+    pub retry_after: Option<u32>,
 }
 
 impl Refusal {
     fn new(status: u16, text: impl Into<String>) -> Self {
+        let spread = 1 + RandomState::new().hash_one(status) % COME_BACK;
+        let retry_after = u32::try_from(spread).ok().filter(|_| status == 503);
         let text = text.into();
-        Self { status, text }
+        Self {
+            status,
+            text,
+            retry_after,
+        }
     }
 }
 
@@ -122,15 +132,13 @@ impl<S: EventSource> Hub<S> {
     /// answered; the ticket is for [`serve`](Hub::serve).
     ///
     /// # Errors
-    /// 403 for a page of a foreign origin, 503 while the hub is being drained or full, 400 without
-    /// the subprotocol or with a token in the URL, 401 if the application's hook says no.
+    /// 403 for a page of a foreign origin, 503 while the hub is being drained, full or stormed, 400
+    /// without the subprotocol or with a token in the URL, 401 if the application's hook says no.
     pub async fn accept(&self, upgrade: Upgrade) -> Result<Ticket, Refusal> {
         // The origin comes first, so that a foreign page learns nothing.
         if !self.shared.origins.permit(&upgrade) {
-            let (origin, host) = (
-                upgrade.headers("origin").next(),
-                upgrade.headers("host").next(),
-            );
+            let origin = upgrade.headers("origin").next();
+            let host = upgrade.headers("host").next();
             tracing::warn!(origin, host, "refused: `allow_origins` does not name it");
             return Err(Refusal::new(403, "this origin may not connect"));
         }
@@ -147,13 +155,31 @@ impl<S: EventSource> Hub<S> {
         }
         let full = || Refusal::new(503, "the server has no room for another connection");
         let place = self.shared.registry.enter().ok_or_else(full)?;
+        self.arrive().await?;
         if let Some(hook) = &self.shared.authorize {
-            let answer = self.shared.ask(hook.upgrade(&upgrade)).await;
+            let answer = self
+                .shared
+                .ask(async { hook.upgrade(&upgrade).await })
+                .await;
             answer.map_err(|failure| {
                 let status = if failure.code.retry() { 503 } else { 401 };
                 Refusal::new(status, failure.message)
             })?;
         }
         Ok(Ticket { upgrade, place })
+    }
+
+    /// Keeps those who come at once apart.
+    async fn arrive(&self) -> Result<(), Refusal> {
+        let moment = self
+            .shared
+            .arrivals
+            .lock()
+            .count_within(now(), LONGEST_WAIT);
+        let stormed = |_| Refusal::new(503, "too many come at once");
+        if let Some(moment) = moment.map_err(stormed)? {
+            tokio::time::sleep_until(moment.into()).await;
+        }
+        Ok(())
     }
 }

@@ -4,14 +4,11 @@ use std::time::Instant;
 
 use wakelog::Position;
 
-use super::request::{
-    Admission, AppendKey, Failure, LoadedCursor, OpenFailure, Opened, ReadAnswer, Request, SubKey,
-};
+use super::request::{Admission, AppendKey, OpenFailure, Opened, ReadAnswer, Request, SubKey};
 use super::subscription::Doing;
-use super::{Cursor, Session, Slot, State, error};
+use super::{Cursor, Session, Slot, State};
 use crate::protocol::{
-    CloseCode, CursorState, EncodedPage, ErrorCode, Payload, ServerMessage, Welcome, WelcomeCursor,
-    WireError,
+    CloseCode, EncodedPage, ErrorCode, Failure, Payload, ServerMessage, Welcome,
 };
 
 impl Session {
@@ -21,35 +18,22 @@ impl Session {
             return;
         }
         match answer {
-            Ok(admission) => {
-                if let Some(consumer) = admission.consumer.clone() {
-                    self.requests.push_back(Request::LoadCursor { consumer });
-                    self.state = State::LoadingCursor(admission);
-                } else {
-                    self.welcome(now, admission, None);
-                }
+            Ok(admission) => self.welcome(now, admission),
+            Err(failure) => {
+                let code = match failure.code {
+                    ErrorCode::Unauthorized => CloseCode::Unauthorized,
+                    _ => CloseCode::Internal,
+                };
+                self.refuse(failure.re("hello"));
+                // Nothing can follow, whatever it was.
+                self.close(code);
             }
-            Err(failure) => self.give_up(failure, "hello"),
-        }
-    }
-
-    /// Answers [`Request::LoadCursor`].
-    pub fn handle_cursor(&mut self, now: Instant, answer: Result<LoadedCursor, Failure>) {
-        let State::LoadingCursor(admission) = &self.state else {
-            return;
-        };
-        match answer {
-            Ok(loaded) => {
-                let admission = admission.clone();
-                self.welcome(now, admission, Some(loaded));
-            }
-            Err(failure) => self.give_up(failure, "hello"),
         }
     }
 
     /// Answers [`Request::OpenReader`].
     pub fn handle_opened(&mut self, key: SubKey, answer: Result<Opened, OpenFailure>) {
-        let Some(index) = self.subscriptions.iter().position(|sub| sub.key == key) else {
+        let Some(index) = self.index_of(key) else {
             return;
         };
         match answer {
@@ -60,8 +44,7 @@ impl Session {
                     self.requests.push_back(Request::CloseReader { key });
                 }
                 sub.doing = Doing::Ready;
-                sub.at = Some(position);
-                sub.told = Some(position);
+                sub.tell(position);
                 let (name, kept) = (sub.name.clone(), sub.kept_gap.take());
                 self.send(ServerMessage::Subscribed {
                     sub: name.clone(),
@@ -82,24 +65,9 @@ impl Session {
             Err(failure) => {
                 let sub = self.subscriptions.remove(index).name;
                 match failure {
-                    OpenFailure::Reset {
-                        reason,
-                        earliest,
-                        end,
-                    } => {
-                        self.send(ServerMessage::Reset {
-                            sub,
-                            reason,
-                            earliest,
-                            end,
-                        });
-                    }
-                    OpenFailure::Failed(Failure { code, message }) => {
-                        let error = error(code, message, "subscribe");
-                        self.refuse(WireError {
-                            sub: Some(sub),
-                            ..error
-                        });
+                    OpenFailure::Reset(reset) => self.send(ServerMessage::Reset { sub, reset }),
+                    OpenFailure::Failed(failure) => {
+                        self.refuse(failure.re("subscribe").of_sub(sub));
                     }
                 }
             }
@@ -111,26 +79,20 @@ impl Session {
         let sub = &mut self.subscriptions[index];
         sub.key = sub.replaced.take().unwrap_or(sub.key);
         sub.doing = Doing::Ready;
-        let name = Some(sub.name.clone());
-        let Failure { code, message } = match failure {
+        let name = sub.name.clone();
+        let failure = match failure {
             OpenFailure::Failed(failure) => failure,
             // The position was one of this log a moment ago; the reader that is kept will tell
             // what has become of it.
-            OpenFailure::Reset { .. } => {
-                Failure::new(ErrorCode::Unavailable, "the log has changed")
-            }
+            OpenFailure::Reset(_) => Failure::new(ErrorCode::Unavailable, "the log has changed"),
         };
-        self.refuse(WireError {
-            sub: name,
-            ..error(code, message, "change")
-        });
+        self.refuse(failure.re("change").of_sub(name));
     }
 
     /// Answers [`Request::ReadPage`].
     pub fn handle_read(&mut self, key: SubKey, answer: ReadAnswer) {
         self.take_read(key, answer);
-        let index = self.subscriptions.iter().position(|sub| sub.key == key);
-        if let Some(index) = index {
+        if let Some(index) = self.index_of(key) {
             if let Some(filters) = self.subscriptions[index].change.take() {
                 self.start_change(index, filters);
             }
@@ -138,15 +100,7 @@ impl Session {
     }
 
     fn take_read(&mut self, key: SubKey, answer: ReadAnswer) {
-        let Slot::Reading {
-            key: reading,
-            events,
-            bytes,
-        } = self.slot
-        else {
-            return;
-        };
-        let Some(index) = self.subscriptions.iter().position(|sub| sub.key == key) else {
+        let (Slot::Reading(reading, most), Some(index)) = (self.slot, self.index_of(key)) else {
             return;
         };
         if reading != key {
@@ -162,12 +116,11 @@ impl Session {
                 position,
                 more,
             } => {
-                let cut = page.events() >= events || page.bytes() >= u64::from(bytes);
+                let cut = page.events() >= most.events || page.bytes() >= u64::from(most.bytes);
                 // Of a page that was not cut, `more` means only that something came in meanwhile.
                 sub.live = !more || (sub.live && !cut);
                 sub.take(page.events(), page.bytes());
-                let live = sub.live;
-                self.send_page(index, name, page, position, live);
+                self.send_page(index, page, position);
             }
             ReadAnswer::CaughtUp { position } => {
                 sub.at = Some(position);
@@ -175,12 +128,11 @@ impl Session {
                 self.requests.push_back(Request::Wait { key });
                 if !sub.live {
                     sub.live = true;
-                    self.send_page(index, name, EncodedPage::default(), position, true);
+                    self.send_page(index, EncodedPage::default(), position);
                 }
             }
             ReadAnswer::Gap { gap, position } => {
-                sub.at = Some(position);
-                sub.told = sub.at;
+                sub.tell(position);
                 self.slot = Slot::Queued;
                 self.send(ServerMessage::Gap {
                     sub: name,
@@ -188,32 +140,25 @@ impl Session {
                     position,
                 });
             }
-            ReadAnswer::Failed(Failure { code, message }) => {
+            ReadAnswer::Failed(failure) => {
                 self.drop_subscription(index);
-                self.refuse(WireError {
-                    sub: Some(name),
-                    ..error(code, message, "subscribe")
-                });
+                self.refuse(failure.re("subscribe").of_sub(name));
             }
         }
     }
 
     /// Answers [`Request::Wait`]: there may be something to read.
     pub fn handle_ready(&mut self, key: SubKey) {
-        if let Some(sub) = self.find(key) {
-            if sub.doing == Doing::Waiting {
-                sub.doing = Doing::Ready;
-            }
+        if let Some(sub) = self.waiting(key) {
+            sub.doing = Doing::Ready;
         }
     }
 
     /// Tells where a reader stands for which [`Request::Wait`] is open: events that do not match
     /// were passed over.
     pub fn handle_position(&mut self, key: SubKey, position: Position) {
-        if let Some(sub) = self.find(key) {
-            if sub.doing == Doing::Waiting {
-                sub.at = Some(position);
-            }
+        if let Some(sub) = self.waiting(key) {
+            sub.at = Some(position);
         }
     }
 
@@ -230,12 +175,7 @@ impl Session {
                     position,
                 });
             }
-            Err(Failure { code, message }) => {
-                self.refuse(WireError {
-                    id: Some(id),
-                    ..error(code, message, "publish")
-                });
-            }
+            Err(failure) => self.refuse(failure.re("publish").of_event(id)),
         }
         self.end_drain();
     }
@@ -263,9 +203,7 @@ impl Session {
                     self.send(ServerMessage::AckOk { position });
                 }
             }
-            Err(Failure { code, message }) if !self.is_closed() => {
-                self.refuse(error(code, message, "ack"));
-            }
+            Err(failure) if !self.is_closed() => self.refuse(failure.re("ack")),
             Err(_) => {}
         }
         if matches!(self.state, State::Open) {
@@ -274,25 +212,11 @@ impl Session {
         self.end_drain();
     }
 
-    fn welcome(&mut self, now: Instant, admission: Admission, loaded: Option<LoadedCursor>) {
-        let Admission {
-            from,
-            consumer,
-            end,
-            expires,
-        } = admission;
-        self.expires = expires;
-        let cursor = loaded.as_ref().map(|cursor| WelcomeCursor {
-            state: if cursor.new {
-                CursorState::New
-            } else {
-                CursorState::Resumed
-            },
-            position: cursor.position,
-        });
-        self.cursor = loaded.map(|LoadedCursor { position, gap, .. }| Cursor {
-            position,
-            gap,
+    fn welcome(&mut self, now: Instant, admission: Admission) {
+        self.expires = admission.expires;
+        self.cursor = admission.cursor.map(|loaded| Cursor {
+            position: loaded.position,
+            gap: loaded.gap,
             wanted: None,
             storing: false,
         });
@@ -300,38 +224,22 @@ impl Session {
         self.heard = now;
         self.next_beat = now + self.config.heartbeat;
         self.send(ServerMessage::Welcome(Box::new(Welcome {
-            log: end.log,
-            epoch: end.epoch,
-            end,
-            from,
-            consumer,
-            cursor,
+            log: admission.end.log,
+            epoch: admission.end.epoch,
+            end: admission.end,
+            from: admission.from,
+            consumer: admission.consumer,
+            cursor: admission.cursor,
             heartbeat_ms: u64::try_from(self.config.heartbeat.as_millis()).unwrap_or(u64::MAX),
             reconnect: self.config.reconnect,
             limits: self.config.limits,
         })));
     }
 
-    /// Refuses a `hello`, after which nothing can follow.
-    fn give_up(&mut self, failure: Failure, re: &'static str) {
-        self.refuse(error(failure.code, failure.message, re));
-        self.close(match failure.code {
-            ErrorCode::Unauthorized => CloseCode::Unauthorized,
-            _ => CloseCode::Internal,
-        });
-    }
-
-    fn send_page(
-        &mut self,
-        index: usize,
-        sub: String,
-        page: EncodedPage,
-        position: Position,
-        live: bool,
-    ) {
-        let subscription = &mut self.subscriptions[index];
-        subscription.at = Some(position);
-        subscription.told = subscription.at;
+    fn send_page(&mut self, index: usize, page: EncodedPage, position: Position) {
+        let sub = &mut self.subscriptions[index];
+        sub.tell(position);
+        let (sub, live) = (sub.name.clone(), sub.live);
         self.slot = Slot::Queued;
         self.send(ServerMessage::Events {
             sub,

@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use wakelog::Position;
+use wakelog::{Position, Start};
 
-use super::request::{AppendKey, Place, Request, SubKey};
+use super::request::{AppendKey, Request, SubKey};
 use super::subscription::{Doing, Subscription};
-use super::{Session, State, error};
+use super::{Session, State};
 use crate::protocol::{
-    ClientMessage, CloseCode, DecodeError, ErrorCode, Grant, Hello, Publish, ServerMessage,
-    StartAt, Subscribe, WireError, decode,
+    ClientMessage, CloseCode, ErrorCode, Failure, Grant, Hello, Publish, ServerMessage, Subscribe,
+    decode,
 };
 
 impl Session {
@@ -26,22 +26,7 @@ impl Session {
         }
         match decode(text) {
             Ok(message) => self.handle_message(message),
-            Err(DecodeError {
-                code,
-                message,
-                re,
-                sub,
-                id,
-            }) => {
-                self.refuse(WireError {
-                    code,
-                    message,
-                    re,
-                    sub,
-                    id,
-                    after_ms: None,
-                });
-            }
+            Err(error) => self.refuse(error),
         }
     }
 
@@ -76,7 +61,7 @@ impl Session {
             (State::Open, ClientMessage::Heartbeat) => {}
             _ => {
                 let text = "hello comes first, and once";
-                self.refuse(error(ErrorCode::HelloExpected, text, "hello"));
+                self.refuse(Failure::new(ErrorCode::HelloExpected, text).re("hello"));
             }
         }
     }
@@ -87,70 +72,56 @@ impl Session {
     }
 
     fn handle_subscribe(&mut self, subscribe: Subscribe) {
-        let Subscribe {
-            sub: name,
-            filters,
-            start,
-            credit,
-        } = subscribe;
-        let limits = self.config.limits;
-        let refusal = if self.subscriptions.iter().any(|open| open.name == name) {
-            Some((ErrorCode::SubInUse, "the name is open on this connection"))
-        } else if self.subscriptions.len() >= limits.subscriptions {
-            Some((
-                ErrorCode::TooManySubs,
-                "no more subscriptions on this connection",
-            ))
-        } else if filters.len() > limits.filters {
-            Some((ErrorCode::BadMessage, "too many filters"))
-        } else if start == StartAt::Cursor && self.cursor.is_none() {
-            Some((
-                ErrorCode::NoCursor,
-                "give a start or a position: there is no consumer",
-            ))
-        } else {
-            None
-        };
-        if let Some((code, text)) = refusal {
-            self.refuse(WireError {
-                sub: Some(name),
-                ..error(code, text, "subscribe")
-            });
+        if let Some(refusal) = self.refuse_subscribe(&subscribe) {
+            self.refuse(refusal.re("subscribe").of_sub(subscribe.sub));
             return;
         }
         let key = SubKey(self.fresh_key());
-        let credit = credit.unwrap_or(limits.credit);
-        let mut sub = Subscription::new(key, name, limits.credit, credit);
-        let place = match (start, &self.cursor) {
-            (StartAt::Cursor, Some(cursor)) => {
+        let cap = self.config.limits.credit;
+        let credit = subscribe.credit.unwrap_or(cap);
+        let mut sub = Subscription::new(key, subscribe.sub, cap, credit);
+        let start = match (subscribe.start, &self.cursor) {
+            (None, Some(cursor)) => {
                 sub.kept_gap = cursor.gap;
-                Place::Position(cursor.position)
+                Start::Position(cursor.position)
             }
             // Without a cursor it was refused above.
-            (StartAt::Cursor, None) | (StartAt::Latest, _) => Place::Latest,
-            (StartAt::Earliest, _) => Place::Earliest,
-            (StartAt::Offset(offset), _) => Place::Offset(offset),
-            (StartAt::Position(position), _) => Place::Position(position),
+            (start, _) => start.unwrap_or(Start::Latest),
         };
         self.subscriptions.push(sub);
         self.requests.push_back(Request::OpenReader {
             key,
-            filters,
-            place,
+            filters: subscribe.filters,
+            start,
         });
     }
 
+    fn refuse_subscribe(&self, subscribe: &Subscribe) -> Option<Failure> {
+        let limits = self.config.limits;
+        let has_name = |open: &Subscription| open.name == subscribe.sub;
+        let (code, text) = if self.subscriptions.iter().any(has_name) {
+            (ErrorCode::SubInUse, "the name is open on this connection")
+        } else if self.subscriptions.len() >= limits.subscriptions {
+            let text = "no more subscriptions on this connection";
+            (ErrorCode::TooManySubs, text)
+        } else if subscribe.filters.len() > limits.filters {
+            (ErrorCode::BadMessage, "too many filters")
+        } else if subscribe.start.is_none() && self.cursor.is_none() {
+            let text = "give a start or a position: there is no consumer";
+            (ErrorCode::NoCursor, text)
+        } else {
+            return None;
+        };
+        Some(Failure::new(code, text))
+    }
+
     fn handle_change(&mut self, name: String, filters: Vec<String>) {
-        let open = |sub: &Subscription| sub.name == name && sub.doing != Doing::Opening;
-        let Some(index) = self.subscriptions.iter().position(open) else {
-            self.no_such_sub(name, "change");
+        let Some(index) = self.open_sub(&name, "change") else {
             return;
         };
         if filters.len() > self.config.limits.filters {
-            self.refuse(WireError {
-                sub: Some(name),
-                ..error(ErrorCode::BadMessage, "too many filters", "change")
-            });
+            let failure = Failure::new(ErrorCode::BadMessage, "too many filters");
+            self.refuse(failure.re("change").of_sub(name));
         } else if self.subscriptions[index].doing == Doing::Reading {
             self.subscriptions[index].change = Some(filters);
         } else {
@@ -170,21 +141,18 @@ impl Session {
         self.requests.push_back(Request::OpenReader {
             key,
             filters,
-            place: Place::Position(at),
+            start: Start::Position(at),
         });
     }
 
     fn handle_credit(&mut self, name: &str, grant: Grant) {
-        match self.subscriptions.iter_mut().find(|sub| sub.name == name) {
-            Some(sub) => sub.add(grant),
-            None => self.no_such_sub(name.to_owned(), "credit"),
+        if let Some(index) = self.open_sub(name, "credit") {
+            self.subscriptions[index].add(grant);
         }
     }
 
     fn handle_unsubscribe(&mut self, name: String) {
-        let open = |sub: &Subscription| sub.name == name && sub.doing != Doing::Opening;
-        let Some(index) = self.subscriptions.iter().position(open) else {
-            self.no_such_sub(name, "unsubscribe");
+        let Some(index) = self.open_sub(&name, "unsubscribe") else {
             return;
         };
         let sub = self.drop_subscription(index);
@@ -196,18 +164,21 @@ impl Session {
         }
     }
 
-    fn no_such_sub(&mut self, name: String, re: &'static str) {
-        let text = "no subscription of that name is open";
-        self.refuse(WireError {
-            sub: Some(name),
-            ..error(ErrorCode::NoSuchSub, text, re)
-        });
+    /// The open subscription of this name, without which the message is refused.
+    fn open_sub(&mut self, name: &str, re: &'static str) -> Option<usize> {
+        let open = |sub: &Subscription| sub.name == name && sub.doing != Doing::Opening;
+        let index = self.subscriptions.iter().position(open);
+        if index.is_none() {
+            let text = "no subscription of that name is open";
+            self.refuse(Failure::new(ErrorCode::NoSuchSub, text).re(re).of_sub(name));
+        }
+        index
     }
 
     /// Removes a subscription and tells the driver to drop its reader.
     pub(super) fn drop_subscription(&mut self, index: usize) -> Subscription {
         let sub = self.subscriptions.remove(index);
-        if matches!(self.slot, super::Slot::Reading { key, .. } if key == sub.key) {
+        if matches!(self.slot, super::Slot::Reading(key, _) if key == sub.key) {
             self.slot = super::Slot::Free;
         }
         self.requests
@@ -218,7 +189,7 @@ impl Session {
     fn handle_ack(&mut self, position: Position) {
         let Some(cursor) = &mut self.cursor else {
             let text = "without a consumer there is no cursor";
-            self.refuse(error(ErrorCode::NoCursor, text, "ack"));
+            self.refuse(Failure::new(ErrorCode::NoCursor, text).re("ack"));
             return;
         };
         // A gap that was kept for the cursor is acknowledged by its own position, at which the

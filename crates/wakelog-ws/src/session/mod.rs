@@ -24,12 +24,11 @@ use std::time::{Duration, Instant};
 
 use wakelog::{Gap, Position};
 
-use crate::protocol::{CloseCode, ErrorCode, Grant, Limits, Reconnect, ServerMessage, WireError};
+use crate::protocol::{CloseCode, Failure, Grant, Limits, Reconnect, ServerMessage};
 
 pub(crate) use pace::Pace;
 pub use request::{
-    Admission, AppendKey, Failure, LoadedCursor, OpenFailure, Opened, Place, ReadAnswer, Request,
-    SubKey, Transmit,
+    Admission, AppendKey, OpenFailure, Opened, ReadAnswer, Request, SubKey, Transmit,
 };
 use subscription::{Doing, Subscription};
 
@@ -101,10 +100,8 @@ pub struct Session {
 enum State {
     /// Nothing has been said; `hello` must come before the instant.
     AwaitHello(Instant),
-    /// The application is asked who this is.
+    /// The application is asked who this is, and the cursor is being taken over.
     Admitting,
-    /// The cursor is being taken over.
-    LoadingCursor(Admission),
     Open,
     /// `bye` is sent; what was accepted is still answered, until the instant at most.
     Draining(Instant),
@@ -115,11 +112,7 @@ enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Slot {
     Free,
-    Reading {
-        key: SubKey,
-        events: u32,
-        bytes: u32,
-    },
+    Reading(SubKey, Grant),
     /// The page waits in `transmits`.
     Queued,
 }
@@ -166,19 +159,10 @@ impl Session {
     /// Ask only when it can be sent: taking a page makes room for the next one.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         let transmit = self.transmits.pop_front()?;
-        let paged = |message: &ServerMessage| {
-            matches!(
-                message,
-                ServerMessage::Events { .. } | ServerMessage::Gap { .. }
-            )
-        };
-        if let Transmit::Message(message) = &transmit {
-            if self.slot == Slot::Queued && paged(message) {
-                let waits = |t: &Transmit| matches!(t, Transmit::Message(m) if paged(m));
-                if !self.transmits.iter().any(waits) {
-                    self.slot = Slot::Free;
-                }
-            }
+        use ServerMessage::{Events, Gap};
+        let paged = |t: &Transmit| matches!(t, Transmit::Message(Events { .. } | Gap { .. }));
+        if self.slot == Slot::Queued && paged(&transmit) && !self.transmits.iter().any(paged) {
+            self.slot = Slot::Free;
         }
         Some(transmit)
     }
@@ -244,9 +228,7 @@ impl Session {
         self.subscriptions.clear();
         self.appends.clear();
         self.slot = Slot::Free;
-        let is_page = |transmit: &Transmit| {
-            matches!(transmit, Transmit::Message(ServerMessage::Events { .. }))
-        };
+        let is_page = |t: &Transmit| matches!(t, Transmit::Message(ServerMessage::Events { .. }));
         self.transmits.retain(|transmit| !is_page(transmit));
         self.transmits.push_back(Transmit::Close(code));
     }
@@ -257,6 +239,11 @@ impl Session {
             self.send(ServerMessage::Fenced);
             self.close(CloseCode::Fenced);
         }
+    }
+
+    /// The identity has lost its rights, or may have other ones.
+    pub fn handle_revoked(&mut self) {
+        self.expire("the credentials were revoked");
     }
 
     /// Takes subscriptions in turn, so that one with a long backlog does not hold up the others.
@@ -271,18 +258,14 @@ impl Session {
             if sub.doing != Doing::Ready {
                 continue;
             }
-            let Some(allowance) = sub.allowance(self.config.page) else {
+            let Some(most) = sub.allowance(self.config.page) else {
                 continue;
             };
             sub.doing = Doing::Reading;
-            let (key, events, bytes) = (sub.key, allowance.events, allowance.bytes);
-            self.slot = Slot::Reading { key, events, bytes };
+            let key = sub.key;
+            self.slot = Slot::Reading(key, most);
             self.turn = index + 1;
-            return Some(Request::ReadPage {
-                key,
-                max_events: events,
-                max_bytes: bytes,
-            });
+            return Some(Request::ReadPage { key, most });
         }
         None
     }
@@ -291,7 +274,7 @@ impl Session {
         self.transmits.push_back(Transmit::Message(message));
     }
 
-    fn refuse(&mut self, error: WireError) {
+    fn refuse(&mut self, error: Failure) {
         let closes = error.code.closes();
         self.send(ServerMessage::Error(error));
         if let Some(code) = closes {
@@ -299,25 +282,17 @@ impl Session {
         }
     }
 
-    fn find(&mut self, key: SubKey) -> Option<&mut Subscription> {
-        self.subscriptions.iter_mut().find(|sub| sub.key == key)
+    fn index_of(&self, key: SubKey) -> Option<usize> {
+        self.subscriptions.iter().position(|sub| sub.key == key)
+    }
+
+    fn waiting(&mut self, key: SubKey) -> Option<&mut Subscription> {
+        let waiting = |sub: &&mut Subscription| sub.key == key && sub.doing == Doing::Waiting;
+        self.subscriptions.iter_mut().find(waiting)
     }
 
     fn fresh_key(&mut self) -> u64 {
         self.next_key += 1;
         self.next_key
-    }
-}
-
-/// An error about a message, without the names that some messages have.
-fn error(code: ErrorCode, message: impl Into<String>, re: &'static str) -> WireError {
-    let after_ms = code.retry().then_some(1_000);
-    WireError {
-        code,
-        message: message.into(),
-        re: Some(re),
-        sub: None,
-        id: None,
-        after_ms,
     }
 }

@@ -29,6 +29,22 @@ impl Pace {
         (self.even > allowed).then(|| now + (self.even - allowed))
     }
 
+    /// Counts one that can wait for so long, and not longer: it is not counted then.
+    pub(crate) fn count_within(
+        &mut self,
+        now: Instant,
+        longest: Duration,
+    ) -> Result<Option<Instant>, Instant> {
+        let before = self.even;
+        match self.count(now) {
+            Some(moment) if moment > now + longest => {
+                self.even = before;
+                Err(moment)
+            }
+            moment => Ok(moment),
+        }
+    }
+
     /// Whether nothing is left of what was counted.
     pub(crate) fn is_rested(&self, now: Instant) -> bool {
         self.even <= now

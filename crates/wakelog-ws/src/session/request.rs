@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use wakelog::{Gap, Position};
+use wakelog::{Gap, Position, Start};
 
 use crate::protocol::{
-    CloseCode, EncodedPage, ErrorCode, Hello, Publish, ResetReason, ServerMessage,
+    CloseCode, EncodedPage, Failure, Grant, Hello, LoadedCursor, Publish, Reset, ServerMessage,
 };
 
 /// Names one subscription of a connection for as long as the connection lives; never used twice.
@@ -20,31 +20,24 @@ pub struct AppendKey(pub(super) u64);
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Request {
-    /// Who is this? Answered by [`Session::handle_admitted`](super::Session::handle_admitted).
+    /// Who is this? If it is a consumer, its cursor is taken over, or made. Answered by
+    /// [`Session::handle_admitted`](super::Session::handle_admitted).
     Admit(Hello),
-    /// Take over the cursor of a consumer, or make it. Answered by
-    /// [`Session::handle_cursor`](super::Session::handle_cursor).
-    LoadCursor {
-        /// Its name.
-        consumer: String,
-    },
     /// Open a reader. Answered by [`Session::handle_opened`](super::Session::handle_opened).
     OpenReader {
         /// The subscription.
         key: SubKey,
         /// The client's filters; the topic of everyone is not among them.
         filters: Vec<String>,
-        /// Where to begin.
-        place: Place,
+        /// Where to begin: earliest, latest, an offset or a position.
+        start: Start,
     },
     /// Read one page. Answered by [`Session::handle_read`](super::Session::handle_read).
     ReadPage {
         /// The subscription.
         key: SubKey,
-        /// At most so many events.
-        max_events: u32,
-        /// About so many bytes.
-        max_bytes: u32,
+        /// At most so many events, and about so many bytes.
+        most: Grant,
     },
     /// Wait until there is something to read. Answered by
     /// [`Session::handle_ready`](super::Session::handle_ready).
@@ -73,20 +66,6 @@ pub enum Request {
     },
 }
 
-/// Where a reader begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Place {
-    /// At the first event there is.
-    Earliest,
-    /// Behind the last durable event.
-    Latest,
-    /// At an offset.
-    Offset(u64),
-    /// At a position.
-    Position(Position),
-}
-
 /// The answer to [`Request::Admit`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admission {
@@ -98,17 +77,8 @@ pub struct Admission {
     pub end: Position,
     /// When the credentials end, and the session with them.
     pub expires: Option<Instant>,
-}
-
-/// The answer to [`Request::LoadCursor`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LoadedCursor {
-    /// It was made just now.
-    pub new: bool,
-    /// Where it stands.
-    pub position: Position,
-    /// What has to be told before reading goes on there.
-    pub gap: Option<Gap>,
+    /// The consumer's cursor.
+    pub cursor: Option<LoadedCursor>,
 }
 
 /// The answer to [`Request::OpenReader`].
@@ -125,14 +95,7 @@ pub struct Opened {
 #[non_exhaustive]
 pub enum OpenFailure {
     /// The position is not of this log.
-    Reset {
-        /// What does not fit.
-        reason: ResetReason,
-        /// The position of the first event there is.
-        earliest: Position,
-        /// The position after the last durable event.
-        end: Position,
-    },
+    Reset(Reset),
     /// Anything else.
     Failed(Failure),
 }
@@ -164,26 +127,6 @@ pub enum ReadAnswer {
     },
     /// The log cannot be read.
     Failed(Failure),
-}
-
-/// What the client is told of a failure. Details belong into the server's log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// The code.
-    pub code: ErrorCode,
-    /// For people.
-    pub message: String,
-}
-
-impl Failure {
-    /// A failure with a text for people.
-    #[must_use]
-    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-        }
-    }
 }
 
 /// What a session wants to be sent.

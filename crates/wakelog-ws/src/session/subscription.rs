@@ -40,12 +40,6 @@ pub(super) struct Subscription {
     cap: Grant,
 }
 
-/// What a page may hold at most.
-pub(super) struct Allowance {
-    pub(super) events: u32,
-    pub(super) bytes: u32,
-}
-
 impl Subscription {
     pub(super) fn new(key: SubKey, name: String, cap: Grant, credit: Grant) -> Self {
         let mut subscription = Self {
@@ -82,26 +76,25 @@ impl Subscription {
     }
 
     /// How large the next page may be; none without credit.
-    pub(super) fn allowance(&self, page: Grant) -> Option<Allowance> {
+    pub(super) fn allowance(&self, page: Grant) -> Option<Grant> {
         if self.events == 0 || self.bytes <= 0 {
             return None;
         }
-        let events = u32::try_from(self.events)
-            .unwrap_or(u32::MAX)
-            .min(page.events);
-        let bytes = u32::try_from(self.bytes)
-            .unwrap_or(u32::MAX)
-            .min(page.bytes);
-        Some(Allowance { events, bytes })
+        Some(Grant {
+            events: u32::try_from(self.events).map_or(page.events, |n| n.min(page.events)),
+            bytes: u32::try_from(self.bytes).map_or(page.bytes, |n| n.min(page.bytes)),
+        })
+    }
+
+    /// The client is told that it stands there.
+    pub(super) fn tell(&mut self, position: Position) {
+        self.at = Some(position);
+        self.told = self.at;
     }
 
     /// The position, if it is one that the client has not been told.
     pub(super) fn untold(&mut self) -> Option<Position> {
-        let at = self.at?;
-        if self.told == Some(at) {
-            return None;
-        }
-        self.told = Some(at);
-        Some(at)
+        let told = std::mem::replace(&mut self.told, self.at);
+        self.at.filter(|_| told != self.at)
     }
 }

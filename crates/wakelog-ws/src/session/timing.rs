@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Session, State, error};
-use crate::protocol::{CloseCode, ErrorCode, ServerMessage};
+use super::{Session, State};
+use crate::protocol::{CloseCode, ErrorCode, Failure, ServerMessage};
 
 /// How long a session that is being drained waits for what it has accepted.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -14,7 +14,7 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let due = match self.state {
             State::AwaitHello(deadline) | State::Draining(deadline) => deadline,
-            State::Admitting | State::LoadingCursor(_) => self.silence(),
+            State::Admitting => self.silence(),
             State::Open => self.next_beat.min(self.silence()),
             State::Closed => return None,
         };
@@ -30,16 +30,11 @@ impl Session {
         }
         if self.expires.is_some_and(|end| now >= end) {
             self.expires = None;
-            if !self.is_closed() {
-                let text = "the credentials have expired";
-                self.refuse(error(ErrorCode::Expired, text, "hello"));
-            }
+            self.expire("the credentials have expired");
         }
         match self.state {
             State::AwaitHello(deadline) if now >= deadline => self.close(CloseCode::Silent),
-            State::Admitting | State::LoadingCursor(_) if now >= self.silence() => {
-                self.close(CloseCode::Internal);
-            }
+            State::Admitting if now >= self.silence() => self.close(CloseCode::Internal),
             State::Draining(deadline) if now >= deadline => self.close(CloseCode::Restart),
             State::Open => self.beat(now),
             _ => {}
@@ -49,19 +44,19 @@ impl Session {
     /// Announces the end: `bye`, then answers for what was accepted, then the close.
     ///
     /// The client is asked to come back at a random moment of `window`, in milliseconds.
-    pub fn handle_drain(&mut self, now: Instant, window: [u64; 2]) {
-        match self.state {
-            State::Closed | State::Draining(_) => return,
-            State::AwaitHello(_) | State::Admitting | State::LoadingCursor(_) => {
-                self.send(ServerMessage::Bye { window });
-                self.close(CloseCode::Restart);
-                return;
-            }
-            State::Open => {}
+    /// `false`: it was announced before, or the session is over.
+    pub fn handle_drain(&mut self, now: Instant, window: [u64; 2]) -> bool {
+        if matches!(self.state, State::Closed | State::Draining(_)) {
+            return false;
         }
-        self.state = State::Draining(now + DRAIN);
         self.send(ServerMessage::Bye { window });
-        self.end_drain();
+        if matches!(self.state, State::Open) {
+            self.state = State::Draining(now + DRAIN);
+            self.end_drain();
+        } else {
+            self.close(CloseCode::Restart);
+        }
+        true
     }
 
     /// Closes a draining session once all that it accepted is answered.
@@ -69,6 +64,12 @@ impl Session {
         let storing = self.cursor.as_ref().is_some_and(|cursor| cursor.storing);
         if matches!(self.state, State::Draining(_)) && self.appends.is_empty() && !storing {
             self.close(CloseCode::Restart);
+        }
+    }
+
+    pub(super) fn expire(&mut self, text: &str) {
+        if !self.is_closed() {
+            self.refuse(Failure::new(ErrorCode::Expired, text).re("hello"));
         }
     }
 

@@ -9,10 +9,10 @@ mod log;
 use std::future::Future;
 use std::task::{Context, Poll};
 
-use wakelog::Position;
+use wakelog::{Position, Start};
 
-use crate::protocol::Payload;
-use crate::session::{Failure, LoadedCursor, OpenFailure, Place, ReadAnswer};
+use crate::protocol::{Failure, Grant, LoadedCursor, Payload};
+use crate::session::{OpenFailure, ReadAnswer};
 
 pub use log::{LogCursor, LogReader, LogSource, SourceError};
 
@@ -74,7 +74,7 @@ pub trait SourceReader: Send + 'static {
     fn position(&mut self) -> Position;
 
     /// Reads one page of about so many bytes and at most so many events, at least one of each.
-    fn read(&mut self, max_events: u32, max_bytes: u32) -> impl Future<Output = ReadAnswer> + Send;
+    fn read(&mut self, most: Grant) -> impl Future<Output = ReadAnswer> + Send;
 
     /// Ready when reading again may find something: an event, a gap, or the end of the log's life.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()>;
@@ -101,8 +101,8 @@ pub struct ReaderSpec {
     pub filters: Vec<String>,
     /// Names of the consumer: events that are not to one of them are left out.
     pub identities: Vec<String>,
-    /// Where to begin.
-    pub place: Place,
+    /// Where to begin: earliest, latest, an offset or a position.
+    pub start: Start,
 }
 
 /// An event on its way into the log.
@@ -112,28 +112,31 @@ pub struct ReaderSpec {
 ///
 /// let event = Outgoing::to("room.42", Payload::text("hello")).also_to("room.43").not_to("alice");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Outgoing {
-    pub(crate) topics: Vec<String>,
-    pub(crate) not_to: Vec<String>,
-    pub(crate) name: Option<String>,
-    pub(crate) id: Option<String>,
-    pub(crate) from: Option<String>,
-    pub(crate) payload: Payload,
+    /// Whom it is to: at least one topic.
+    pub topics: Vec<String>,
+    /// Which identities do not get it.
+    pub not_to: Vec<String>,
+    /// What kind of event it is.
+    pub name: Option<String>,
+    /// The same when it is sent again.
+    pub id: Option<String>,
+    /// Who sends it.
+    pub from: Option<String>,
+    /// The payload.
+    pub payload: Payload,
 }
 
 impl Outgoing {
     /// An event to all who hear the topic.
     #[must_use]
     pub fn to(topic: impl Into<String>, payload: Payload) -> Self {
-        let topics = vec![topic.into()];
         Self {
-            topics,
-            not_to: Vec::new(),
-            name: None,
-            id: None,
-            from: None,
+            topics: vec![topic.into()],
             payload,
+            ..Self::default()
         }
     }
 
@@ -185,29 +188,5 @@ impl Outgoing {
     pub fn from(mut self, from: impl Into<String>) -> Self {
         self.from = Some(from.into());
         self
-    }
-
-    /// The topics, at least one.
-    #[must_use]
-    pub fn topics(&self) -> &[String] {
-        &self.topics
-    }
-
-    /// Who sends it.
-    #[must_use]
-    pub fn sender(&self) -> Option<&str> {
-        self.from.as_deref()
-    }
-
-    /// What kind of event it is.
-    #[must_use]
-    pub fn kind(&self) -> Option<&str> {
-        self.name.as_deref()
-    }
-
-    /// The payload.
-    #[must_use]
-    pub const fn payload(&self) -> &Payload {
-        &self.payload
     }
 }

@@ -11,8 +11,8 @@ use tempfile::tempdir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use wakelog::Position;
-use wakelog_ws::protocol::ErrorCode;
-use wakelog_ws::session::{Failure, OpenFailure, ReadAnswer};
+use wakelog_ws::protocol::{ErrorCode, Failure, Grant};
+use wakelog_ws::session::{OpenFailure, ReadAnswer};
 use wakelog_ws::{
     EventSource, Hub, HubBuilder, LogCursor, LogReader, LogSource, Outgoing, ReaderSpec,
     SourceReader,
@@ -22,7 +22,7 @@ use crate::kit::{Client, Server, copy, fill, log_at, offsets};
 
 /// Passes bytes between a client and the server, and cuts the connection after so many from the
 /// server.
-async fn cutting_proxy(server: SocketAddr, cut_after: Arc<AtomicU64>) -> SocketAddr {
+pub(crate) async fn cutting_proxy(server: SocketAddr, cut_after: Arc<AtomicU64>) -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -349,9 +349,9 @@ impl SourceReader for MoodyReader {
         self.reader.position()
     }
 
-    async fn read(&mut self, max_events: u32, max_bytes: u32) -> ReadAnswer {
+    async fn read(&mut self, most: Grant) -> ReadAnswer {
         match mood(&self.broken) {
-            Ok(()) => self.reader.read(max_events, max_bytes).await,
+            Ok(()) => self.reader.read(most).await,
             Err(failure) => ReadAnswer::Failed(failure),
         }
     }

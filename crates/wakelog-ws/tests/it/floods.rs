@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio_tungstenite::tungstenite::Message;
 use wakelog_ws::{Authorize, Hello, HookFuture, Hub, Principal, Upgrade};
 
-use crate::kit::{Server, log_at, within};
+use crate::kit::{SHORTLY, Server, log_at, within};
 
 /// A million empty frames are an empty message still, and each of them costs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -94,6 +94,35 @@ async fn an_identity_publishes_at_a_pace_over_all_connections() {
         }
     }
     assert!(begun.elapsed() > Duration::from_millis(1_900));
+}
+
+/// Each ping has an answer, which nobody takes: they must not gather in the server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_to_pings_that_nobody_reads_do_not_gather() {
+    let dir = tempdir().unwrap();
+    let hub = Hub::builder(log_at(dir.path())).unwrap();
+    let hub = hub.messages_per_second(10_000_000).stall(SHORTLY * 4);
+    let server = Server::start(hub.build()).await;
+    let (mut client, _) = server.welcome(None).await;
+    let mut ping = vec![0x89, 0xfd, 0, 0, 0, 0];
+    ping.extend([b'x'; 125]);
+    let mut many = ping.repeat(500);
+    // A whole message now and then, or the pings would be taken for one that does not end.
+    let beat = br#"{"type":"heartbeat"}"#;
+    many.extend([0x81, 0x80 | u8::try_from(beat.len()).unwrap(), 0, 0, 0, 0]);
+    many.extend(beat);
+    let flood = async {
+        let mut sent = 0;
+        // Far more than the sockets hold.
+        while sent < 2_000 && client.socket.get_mut().write_all(&many).await.is_ok() {
+            sent += 1;
+        }
+        sent
+    };
+    assert!(within(flood).await < 2_000, "all were taken");
+    while !server.hub.clients().is_empty() {
+        within(tokio::time::sleep(SHORTLY)).await;
+    }
 }
 
 /// Everybody is the same person.

@@ -6,14 +6,21 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod abuse;
 mod bad_input;
 mod changing;
+mod client;
 mod client_file;
 mod delivery;
 mod faults;
 mod floods;
+mod hooks;
 mod kit;
 mod lifecycle;
+mod python;
+mod quotas;
 mod rights;
 mod server_api;
+mod shims;
+mod streams;
 mod upgrades;

@@ -97,8 +97,8 @@ async fn handlers_hear_what_clients_publish_and_decide() {
         Box::pin(async move {
             counted.fetch_add(1, Ordering::Relaxed);
             let from = call.client.from.clone();
-            assert_eq!(call.event.sender(), from.as_deref());
-            let text = String::from_utf8(call.event.payload().as_bytes().to_vec()).unwrap();
+            assert_eq!(call.event.from.as_deref(), from.as_deref());
+            let text = String::from_utf8(call.event.payload.as_bytes().to_vec()).unwrap();
             match text.as_str() {
                 "store" => Ok(Answer::Store),
                 "never" => std::future::pending().await,

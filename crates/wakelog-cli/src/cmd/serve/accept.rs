@@ -5,11 +5,12 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 /// After an error of the system, such as too many open files, it is left alone for a moment.
@@ -26,7 +27,7 @@ pub(super) struct Limits {
     pub(super) headers: usize,
     /// How long a connection lives that is not upgraded, whatever it asks for.
     pub(super) life: Duration,
-    /// How many there are at a time; others wait until one of them has ended.
+    /// How many there are at a time; one more cuts one of those that there are.
     pub(super) connections: usize,
 }
 
@@ -50,39 +51,67 @@ pub(super) async fn serve(
     limits: Limits,
     mut stop: watch::Receiver<bool>,
 ) {
-    let places = Arc::new(Semaphore::new(limits.connections));
-    let mut connections = JoinSet::new();
+    let mut tasks = JoinSet::new();
+    let mut open = Vec::new();
     loop {
         // The sender is kept until the server has ended.
         let accepted = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => break,
-            Some(_) = connections.join_next() => continue,
-            accepted = accept(&listener, &places) => accepted,
+            Some(ended) = tasks.join_next_with_id() => {
+                let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+                open.retain(|connection: &Open| connection.task.id() != id);
+                continue;
+            }
+            accepted = listener.accept() => accepted,
         };
-        let Some((stream, place)) = accepted else {
+        let Ok((stream, peer)) = accepted else {
+            sleep(PAUSE).await;
             continue;
         };
+        if open.len() >= limits.connections {
+            cut_one(&mut open);
+        }
         let (routes, stop) = (routes.clone(), stop.clone());
-        connections.spawn(async move {
+        let task = tasks.spawn(async move {
             // One that lives too long is cut.
             let _ = timeout(limits.life, connection(stream, routes, limits, stop)).await;
-            drop(place);
         });
+        let from = network_of(peer.ip());
+        open.push(Open { from, task });
     }
-    while connections.join_next().await.is_some() {}
+    while tasks.join_next().await.is_some() {}
 }
 
-type Place = tokio::sync::OwnedSemaphorePermit;
+/// A connection that is not upgraded.
+struct Open {
+    from: IpAddr,
+    task: AbortHandle,
+}
 
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, Place)> {
-    // The place comes first, so that whoever waits for one waits in the system's queue.
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, _)) => Some((stream, place)),
-        Err(_) => {
-            sleep(PAUSE).await;
-            None
+/// Makes room for one more: of the network that has most connections, the oldest is cut. So whoever
+/// fills the server with idle ones shuts out nobody but itself.
+fn cut_one(open: &mut Vec<Open>) {
+    let mut counts: HashMap<IpAddr, usize> = HashMap::new();
+    for connection in &*open {
+        *counts.entry(connection.from).or_default() += 1;
+    }
+    let most = counts.values().max().copied();
+    let victim = open
+        .iter()
+        .position(|connection| counts.get(&connection.from).copied() == most);
+    if let Some(victim) = victim {
+        open.remove(victim).task.abort();
+    }
+}
+
+/// Whose address it is: of IPv6, one has at least the last 64 bits to choose from.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let network = u128::from(address) & !u128::from(u64::MAX);
+            IpAddr::V6(Ipv6Addr::from(network))
         }
+        address => address,
     }
 }
 
@@ -189,22 +218,46 @@ mod tests {
         }
     }
 
+    async fn come(from: [u8; 4], to: std::net::SocketAddr) -> TcpStream {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        socket.connect(to).await.unwrap()
+    }
+
     #[tokio::test]
-    async fn half_open_connections_are_counted() {
+    async fn idle_connections_shut_out_nobody_but_their_own() {
         let limits = Limits {
-            connections: 2,
+            connections: 8,
             head: PATIENCE * 10,
+            life: PATIENCE * 10,
             ..Limits::default()
         };
         let (address, _stop) = start(limits).await;
-        let drip = TcpStream::connect(address).await.unwrap();
-        let _other = TcpStream::connect(address).await.unwrap();
-        let mut third = TcpStream::connect(address).await.unwrap();
-        third.write_all(REQUEST).await.unwrap();
-        let early = timeout(Duration::from_millis(200), third.read_u8()).await;
-        assert!(early.is_err(), "a third connection was answered");
-        drop(drip);
-        assert!(answer(&mut third).await.ends_with("hello"));
+        // Slow, and there before the others come.
+        let mut slow = come([127, 0, 0, 2], address).await;
+        slow.write_all(&REQUEST[..10]).await.unwrap();
+        let mut idle = Vec::new();
+        for _ in 0..100 {
+            idle.push(come([127, 0, 0, 1], address).await);
+        }
+        let mut good = come([127, 0, 0, 3], address).await;
+        good.write_all(REQUEST).await.unwrap();
+        assert!(answer(&mut good).await.ends_with("hello"));
+        slow.write_all(&REQUEST[10..]).await.unwrap();
+        assert!(answer(&mut slow).await.ends_with("hello"));
+        // The oldest of them are gone, the newest is served.
+        assert_eq!(answer(&mut idle[0]).await, "");
+        let last = idle.last_mut().unwrap();
+        last.write_all(REQUEST).await.unwrap();
+        assert!(answer(last).await.ends_with("hello"));
+    }
+
+    #[test]
+    fn a_network_is_an_address_or_half_of_one() {
+        let network = |text: &str| network_of(text.parse().unwrap()).to_string();
+        assert_eq!(network("192.0.2.7"), "192.0.2.7");
+        assert_eq!(network("::ffff:192.0.2.7"), "192.0.2.7");
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
     }
 
     #[tokio::test]

@@ -10,10 +10,10 @@ fn opens(play: &mut Play, offset: u64) -> SubKey {
         Some(Request::OpenReader {
             key,
             filters,
-            place,
+            start,
         }) => {
             assert_eq!(filters, ["b"]);
-            assert_eq!(place, Place::Position(at(offset)));
+            assert_eq!(start, Start::Position(at(offset)));
             key
         }
         other => panic!("{other:?}"),

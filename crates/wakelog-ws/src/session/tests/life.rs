@@ -22,22 +22,20 @@ fn welcome_tells_the_cursor_and_nothing_is_taken_before() {
     play.says(r#"{"type":"hello","consumer":"alice"}"#);
     assert!(matches!(play.request(), Some(Request::Admit(hello)) if hello.consumer.is_some()));
     assert!(!play.session.wants_input());
-    play.admit(Some("alice"));
-    assert!(!play.session.wants_input());
-    assert!(matches!(play.request(), Some(Request::LoadCursor { .. })));
-    play.session.handle_cursor(
-        play.now,
-        Ok(LoadedCursor {
-            new: true,
-            position: at(100),
-            gap: None,
-        }),
-    );
+    let cursor = LoadedCursor {
+        state: CursorState::Expired,
+        position: at(100),
+        gap: None,
+    };
+    play.admit(Some("alice"), Some(cursor));
     let ServerMessage::Welcome(welcome) = play.message() else {
         panic!()
     };
     let cursor = welcome.cursor.unwrap();
-    assert_eq!((cursor.state, cursor.position), (CursorState::New, at(100)));
+    assert_eq!(
+        (cursor.state, cursor.position),
+        (CursorState::Expired, at(100))
+    );
     assert_eq!(welcome.from.as_deref(), Some("user.7"));
     assert!(play.session.wants_input());
     play.quiet();
@@ -184,7 +182,7 @@ fn a_session_is_over_when_its_credentials_are() {
     play.expires = Some(end);
     play.says(r#"{"type":"hello"}"#);
     assert!(matches!(play.request(), Some(Request::Admit(_))));
-    play.admit(None);
+    play.admit(None, None);
     assert!(matches!(play.message(), ServerMessage::Welcome(_)));
     assert_eq!(play.session.poll_timeout(), Some(end));
     play.session.handle_timeout(end - Duration::from_millis(1));

@@ -7,15 +7,14 @@ mod writing;
 
 use std::time::{Duration, Instant};
 
-use wakelog::{Gap, GapReason, Position};
+use wakelog::{Gap, GapReason, Position, Start};
 
 use super::{
-    Admission, Failure, LoadedCursor, OpenFailure, Opened, Place, ReadAnswer, Request, Session,
-    SessionConfig, SubKey, Transmit,
+    Admission, OpenFailure, Opened, ReadAnswer, Request, Session, SessionConfig, SubKey, Transmit,
 };
 use crate::protocol::{
-    CloseCode, CursorState, EncodedPage, ErrorCode, EventHead, PageWriter, ResetReason,
-    ServerMessage,
+    CloseCode, CursorState, EncodedPage, ErrorCode, EventHead, Failure, LoadedCursor, PageWriter,
+    Reset, ResetReason, ServerMessage,
 };
 
 fn at(offset: u64) -> Position {
@@ -83,30 +82,23 @@ impl Play {
         let Some(name) = consumer else {
             play.says(r#"{"type":"hello"}"#);
             assert!(matches!(play.request(), Some(Request::Admit(_))));
-            play.admit(None);
+            play.admit(None, None);
             assert!(matches!(play.message(), ServerMessage::Welcome(_)));
             return play;
         };
         play.says(&format!(r#"{{"type":"hello","consumer":"{name}"}}"#));
         assert!(matches!(play.request(), Some(Request::Admit(_))));
-        play.admit(Some(name));
-        assert_eq!(
-            play.request(),
-            Some(Request::LoadCursor {
-                consumer: name.to_owned()
-            })
-        );
         let loaded = LoadedCursor {
-            new: false,
+            state: CursorState::Resumed,
             position: at(40),
             gap,
         };
-        play.session.handle_cursor(play.now, Ok(loaded));
+        play.admit(Some(name), Some(loaded));
         assert!(matches!(play.message(), ServerMessage::Welcome(_)));
         play
     }
 
-    fn admit(&mut self, consumer: Option<&str>) {
+    fn admit(&mut self, consumer: Option<&str>, cursor: Option<LoadedCursor>) {
         let from = Some("user.7".to_owned());
         let consumer = consumer.map(str::to_owned);
         let admission = Admission {
@@ -114,6 +106,7 @@ impl Play {
             consumer,
             end: at(100),
             expires: self.expires,
+            cursor,
         };
         self.session.handle_admitted(self.now, Ok(admission));
     }
@@ -162,7 +155,7 @@ impl Play {
             Some(Request::OpenReader {
                 key,
                 filters,
-                place: Place::Position(asked),
+                start: Start::Position(asked),
             }) => {
                 assert_eq!((filters, asked), (vec!["a".to_owned()], place));
                 key
@@ -190,11 +183,7 @@ impl Play {
 
     fn reads(&mut self) -> (SubKey, u32, u32) {
         match self.request() {
-            Some(Request::ReadPage {
-                key,
-                max_events,
-                max_bytes,
-            }) => (key, max_events, max_bytes),
+            Some(Request::ReadPage { key, most }) => (key, most.events, most.bytes),
             other => panic!("{other:?}"),
         }
     }

@@ -77,9 +77,9 @@ fn credit_is_capped() {
     );
     play.says(r#"{"type":"credit","sub":"s","events":4294967295,"bytes":4294967295}"#);
     let mut total = 0;
-    while let Some(Request::ReadPage { max_events, .. }) = play.request() {
+    while let Some(Request::ReadPage { most, .. }) = play.request() {
         let from = total;
-        total += u64::from(max_events);
+        total += u64::from(most.events);
         play.session.handle_read(key, events(from..total, true));
         play.page();
     }
@@ -145,25 +145,15 @@ fn a_reset_leaves_the_name_free() {
         panic!()
     };
     assert!(!play.session.wants_input());
-    let (reason, earliest, end) = (ResetReason::Epoch, at(0), at(100));
-    play.session.handle_opened(
-        key,
-        Err(OpenFailure::Reset {
-            reason,
-            earliest,
-            end,
-        }),
-    );
+    let reset = Reset {
+        reason: ResetReason::Epoch,
+        earliest: at(0),
+        end: at(100),
+    };
+    play.session
+        .handle_opened(key, Err(OpenFailure::Reset(reset)));
     let sub = "s".to_owned();
-    assert_eq!(
-        play.message(),
-        ServerMessage::Reset {
-            sub,
-            reason,
-            earliest,
-            end
-        }
-    );
+    assert_eq!(play.message(), ServerMessage::Reset { sub, reset });
     assert!(play.session.wants_input());
     play.quiet();
     play.subscribe("s", 0, "");
@@ -178,10 +168,10 @@ fn without_a_place_the_cursor_is_the_place_and_its_gap_is_told() {
     };
     let mut play = Play::open_with(SessionConfig::default(), Some("alice"), Some(gap));
     play.says(r#"{"type":"subscribe","sub":"s","filters":["a"]}"#);
-    let Some(Request::OpenReader { key, place, .. }) = play.request() else {
+    let Some(Request::OpenReader { key, start, .. }) = play.request() else {
         panic!()
     };
-    assert_eq!(place, Place::Position(at(40)));
+    assert_eq!(start, Start::Position(at(40)));
     play.session.handle_opened(
         key,
         Ok(Opened {
@@ -222,7 +212,7 @@ fn a_place_of_the_client_wins_over_the_cursor() {
     assert!(matches!(
         request,
         Some(Request::OpenReader {
-            place: Place::Earliest,
+            start: Start::Earliest,
             ..
         })
     ));

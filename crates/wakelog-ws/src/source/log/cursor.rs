@@ -2,28 +2,21 @@
 
 use std::future::Future;
 
-use wakelog::{AckError, Cursor, Gap, Position};
+use wakelog::{AckError, Cursor, Position};
 
-use super::failure::{ack_failure, sync_failure};
-use crate::session::{Failure, LoadedCursor};
+use crate::protocol::{Failure, LoadedCursor};
 use crate::source::SourceCursor;
 
 /// The cursor of a consumer.
 #[derive(Debug)]
 pub struct LogCursor {
     pub(super) cursor: Cursor,
-    pub(super) kept: Option<Gap>,
-    pub(super) new: bool,
-    pub(super) place: Position,
+    pub(super) loaded: LoadedCursor,
 }
 
 impl SourceCursor for LogCursor {
     fn loaded(&self) -> LoadedCursor {
-        LoadedCursor {
-            new: self.new,
-            position: self.place,
-            gap: self.kept,
-        }
+        self.loaded
     }
 
     fn store(
@@ -36,10 +29,10 @@ impl SourceCursor for LogCursor {
             offset: self.cursor.acked(),
             ..self.cursor.position()
         };
-        self.place = place;
+        self.loaded.position = place;
         async move {
-            acked.map_err(|error| ack_failure(&error))?;
-            saved.await.map_err(|error| sync_failure(&error))?;
+            acked?;
+            saved.await?;
             Ok(place)
         }
     }
@@ -47,12 +40,12 @@ impl SourceCursor for LogCursor {
 
 impl LogCursor {
     fn ack(&mut self, position: Position) -> Result<(), AckError> {
-        if let Some(gap) = self.kept {
+        if let Some(gap) = self.loaded.gap {
             // The gap is acknowledged by any place of today at which its reading goes on, or one
             // beyond.
-            if position.epoch == self.place.epoch && position.offset >= gap.resume_at() {
+            if position.epoch == self.loaded.position.epoch && position.offset >= gap.resume_at() {
                 self.cursor.ack_gap(&gap)?;
-                self.kept = None;
+                self.loaded.gap = None;
             }
         }
         self.cursor.ack_to(position)

@@ -2,12 +2,14 @@
 
 mod cursor;
 mod failure;
+mod ledger;
+mod pages;
 mod reader;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::task::spawn_blocking;
 use wakelog::{
     AppendError, CursorError, GapReason, Log, NewEvent, Opened, Position, ReadError, ReadLevel,
@@ -15,12 +17,14 @@ use wakelog::{
 };
 
 use super::{EventSource, Outgoing, ReaderSpec};
-use crate::protocol::{ENCODING_ATTRIBUTE, EVERYONE, PERSONAL, ResetReason};
-use crate::session::{Failure, OpenFailure, Place};
-use failure::{
-    acked_failure, append_failure, cursor_failure, internal, read_failure, sync_failure,
-    too_many_cursors,
+use crate::protocol::{
+    CursorState, ENCODING_ATTRIBUTE, EVERYONE, Failure, LoadedCursor, PERSONAL, Reset, ResetReason,
 };
+use crate::session::OpenFailure;
+use failure::{internal, too_many_cursors};
+
+use ledger::Ledger;
+use pages::Pages;
 
 pub use cursor::LogCursor;
 pub use reader::LogReader;
@@ -33,8 +37,9 @@ const COLD_READS: usize = 4;
 /// process itself.
 const CURSOR_PREFIX: &str = "ws.";
 
-/// How many cursors there may be by default.
-const CURSORS_MAX: u64 = 1_000_000;
+/// How many cursors one identity may have by default, and how long one lives that nobody uses.
+const CURSORS_OF_IDENTITY: u32 = 1_000;
+const CURSOR_LIFE: Duration = Duration::from_secs(90 * 24 * 3_600);
 
 /// Why a log cannot be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,7 +57,11 @@ pub struct LogSource {
     cold: Arc<Semaphore>,
     /// What was appended before is warm only by chance.
     born: u64,
+    ledger: Arc<Mutex<Ledger>>,
+    pages: Arc<Pages>,
     cursors_max: u64,
+    cursors_of_identity: u32,
+    cursor_life: Duration,
 }
 
 impl LogSource {
@@ -65,27 +74,67 @@ impl LogSource {
             return Err(SourceError::ManualSync);
         }
         let born = log.next_offset();
+        // The process keeps room for its own.
+        let cursors_max = u64::from(log.max_cursors()) * 9 / 10;
         Ok(Self {
             log,
             cold: Arc::new(Semaphore::new(COLD_READS)),
             born,
-            cursors_max: CURSORS_MAX,
+            ledger: Arc::default(),
+            pages: Arc::default(),
+            cursors_max,
+            cursors_of_identity: CURSORS_OF_IDENTITY,
+            cursor_life: CURSOR_LIFE,
         })
     }
 
-    /// How many cursors the log may have before no consumer gets a new one: a million by default. A
-    /// client that invents names would fill memory and disk with them.
+    /// How many cursors all consumers may have together, before none gets a new one: nine tenths of
+    /// [`Options::max_cursors`](wakelog::Options::max_cursors) by default.
     #[must_use]
     pub fn cursors(mut self, most: u64) -> Self {
         self.cursors_max = most;
         self
     }
 
-    fn has_no_room_for(&self, cursor: &str) -> bool {
+    /// How many cursors the consumers of one identity may have: 1,000 by default. A client that
+    /// invents names would take the room of all others. Those without an identity are one.
+    #[must_use]
+    pub fn cursors_of_identity(mut self, most: u32) -> Self {
+        self.cursors_of_identity = most;
+        self
+    }
+
+    /// How long a consumer's cursor lives while nobody uses it: 90 days by default, between a
+    /// minute and 100 years.
+    #[must_use]
+    pub fn cursor_life(mut self, life: Duration) -> Self {
+        self.cursor_life = life;
+        self
+    }
+
+    /// Counts a cursor that is about to be made; an error if there are enough.
+    async fn make_room_for(&self, consumer: &str, cursor: &str) -> Result<(), Failure> {
         // Does it want something above 0? What matters is whether the question makes sense.
         let known = self.log.wait_acked_timeout(cursor, 0, Duration::ZERO);
-        matches!(known, Err(CursorError::Unknown { .. }))
-            && self.log.stats().cursors >= self.cursors_max
+        if !matches!(
+            known,
+            Err(CursorError::Unknown { .. } | CursorError::Expired { .. })
+        ) {
+            return Ok(());
+        }
+        let mut ledger = Arc::clone(&self.ledger).lock_owned().await;
+        let (of_identity, total) = (self.cursors_of_identity, self.cursors_max);
+        let full = |ledger: &Ledger| !ledger.has_room(consumer, of_identity, total);
+        if ledger.is_due(full(&ledger)) {
+            let log = self.log.clone();
+            let counted = spawn_blocking(move || ledger.count(&log).map(|()| ledger)).await;
+            ledger = counted.map_err(|_| internal())??;
+        }
+        if full(&ledger) {
+            return Err(too_many_cursors());
+        }
+        ledger.add(consumer);
+        Ok(())
     }
 }
 
@@ -101,26 +150,12 @@ impl EventSource for LogSource {
     }
 
     async fn open_reader(&self, spec: ReaderSpec) -> Result<LogReader, OpenFailure> {
-        let ReaderSpec {
-            filters,
-            identities,
-            place,
-        } = spec;
-        let start = match place {
-            Place::Earliest => Start::Earliest,
-            Place::Latest => Start::Latest,
-            Place::Offset(offset) => Start::Offset(offset),
-            Place::Position(position) => Start::Position(position),
-        };
-        let builder = self.log.reader().topics(filters).identities(identities);
-        match builder.start(start).level(ReadLevel::Durable).open() {
-            Ok(reader) => Ok(LogReader {
-                reader: Some(reader),
-                ended: None,
-                source: self.clone(),
-            }),
-            Err(ReadError::Reset) => Err(self.reset(place)),
-            Err(error) => Err(OpenFailure::Failed(read_failure(&error))),
+        let reader = self.log.reader().topics(&spec.filters);
+        let reader = reader.identities(&spec.identities).start(spec.start);
+        match reader.level(ReadLevel::Durable).open() {
+            Ok(reader) => Ok(LogReader::new(reader, spec, self.clone())),
+            Err(ReadError::Reset) => Err(self.reset(spec.start)),
+            Err(error) => Err(OpenFailure::Failed(error.into())),
         }
     }
 
@@ -128,36 +163,38 @@ impl EventSource for LogSource {
     /// other in the wrong order.
     async fn open_cursor(&self, consumer: String) -> Result<LogCursor, Failure> {
         let name = format!("{CURSOR_PREFIX}{consumer}");
-        if self.has_no_room_for(&name) {
-            return Err(too_many_cursors());
-        }
+        self.make_room_for(&consumer, &name).await?;
         // All that a session can hear, so that the cursor does not move by itself over events that
         // its client may want.
         let hearable = [">", EVERYONE, &format!("{PERSONAL}.>")];
         let builder = self.log.cursor(&name).topics(hearable).refilter();
         let builder = builder.start(Start::Latest).level(ReadLevel::Durable);
-        let mut cursor = builder.open().map_err(|error| cursor_failure(&error))?;
-        // One that has expired begins anew.
-        let new = cursor.opened() != Opened::Resumed;
+        let builder = builder.ttl(self.cursor_life);
+        let mut cursor = builder.open()?;
+        let state = match cursor.opened() {
+            Opened::New => CursorState::New,
+            Opened::Resumed => CursorState::Resumed,
+            _ => CursorState::Expired,
+        };
         // A look at the first event tells whether a gap was kept for the consumer. Other gaps are
         // met by its readers.
-        let kept = match cursor.next() {
+        let gap = match cursor.next() {
             Err(ReadError::Gap(gap)) if gap.reason == GapReason::Diverged => Some(gap),
             _ => None,
         };
         // What a client is told is on disk: a cursor in memory may be ahead of it. This asks for a
         // sync at once, whatever the policy.
-        let place = Position {
+        let position = Position {
             offset: cursor.acked(),
             ..self.log.position()
         };
-        cursor.saved().await.map_err(|error| sync_failure(&error))?;
-        Ok(LogCursor {
-            cursor,
-            kept,
-            new,
-            place,
-        })
+        cursor.saved().await?;
+        let loaded = LoadedCursor {
+            state,
+            position,
+            gap,
+        };
+        Ok(LogCursor { cursor, loaded })
     }
 
     fn dedup_ids(&self) -> u32 {
@@ -169,50 +206,43 @@ impl EventSource for LogSource {
         match self.log.try_append_once(new_event(&event, &mark)) {
             Err(AppendError::WouldBlock) => {}
             Ok(appended) => return Ok(appended.position),
-            Err(error) => return Err(append_failure(&error)),
+            Err(error) => return Err(error.into()),
         }
         // The next segment is late, or the ids are not found yet: the moments at which an append
         // waits for the disk.
         let log = self.log.clone();
         let waited = spawn_blocking(move || log.append_once(new_event(&event, &mark))).await;
-        waited
-            .map_err(|_| internal())?
-            .map(|appended| appended.position)
-            .map_err(|error| append_failure(&error))
+        Ok(waited.map_err(|_| internal())??.position)
     }
 
     async fn acked(&self, consumer: String, position: Position) -> Result<(), Failure> {
         let name = format!("{CURSOR_PREFIX}{consumer}");
         // The cursor wants something above the event, which stands one below the position.
         let event = position.offset.saturating_sub(1);
-        let acked = self.log.acked(&name, event).await;
-        acked.map_err(|error| acked_failure(&error))
+        Ok(self.log.acked(&name, event).await?)
     }
 
     async fn durable(&self, position: Position) -> Result<(), Failure> {
-        self.log
-            .durable_at(position)
-            .await
-            .map_err(|error| sync_failure(&error))
+        Ok(self.log.durable_at(position).await?)
     }
 }
 
 impl LogSource {
-    fn reset(&self, place: Place) -> OpenFailure {
+    fn reset(&self, start: Start) -> OpenFailure {
         let end = self.end();
-        let reason = match place {
-            Place::Position(position) if position.log == end.log => ResetReason::Epoch,
+        let reason = match start {
+            Start::Position(position) if position.log == end.log => ResetReason::Epoch,
             _ => ResetReason::Log,
         };
         let earliest = Position {
             offset: self.log.first_offset(),
             ..end
         };
-        OpenFailure::Reset {
+        OpenFailure::Reset(Reset {
             reason,
             earliest,
             end,
-        }
+        })
     }
 }
 
@@ -221,21 +251,10 @@ fn new_event<'a>(event: &'a Outgoing, mark: &'a [u8]) -> NewEvent<'a> {
         .topics
         .split_first()
         .map_or(("", &[][..]), |(f, m)| (f.as_str(), m));
-    let mut new = NewEvent::new(first, event.payload.as_bytes());
-    for topic in more {
-        new = new.also_to(topic);
-    }
-    for identity in &event.not_to {
-        new = new.not_to(identity);
-    }
-    if let Some(name) = &event.name {
-        new = new.name(name);
-    }
-    if let Some(id) = &event.id {
-        new = new.id(id);
-    }
-    if let Some(from) = &event.from {
-        new = new.from(from);
-    }
-    new.attribute(ENCODING_ATTRIBUTE, mark)
+    let new = NewEvent::new(first, event.payload.as_bytes()).attribute(ENCODING_ATTRIBUTE, mark);
+    let new = more.iter().fold(new, |new, topic| new.also_to(topic));
+    let new = event.not_to.iter().fold(new, |new, name| new.not_to(name));
+    let new = event.name.iter().fold(new, |new, name| new.name(name));
+    let new = event.id.iter().fold(new, |new, id| new.id(id));
+    event.from.iter().fold(new, |new, from| new.from(from))
 }

@@ -1,0 +1,196 @@
+//! The settings of a hub.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use derive_more::Debug;
+use parking_lot::Mutex;
+use wakelog::FilterError;
+
+use super::authorize::{Authorize, HookFuture};
+use super::calls::{Answer, Call, Calls};
+use super::driver::now;
+use super::hub::{Hub, Shared};
+use super::members::Members;
+use super::origin::{Origin, Origins};
+use super::registry::Registry;
+use crate::protocol::{Limits, Reconnect};
+use crate::session::{Pace, SessionConfig};
+use crate::source::{EventSource, LogSource};
+
+/// Settings of a [`Hub`].
+#[derive(Debug)]
+#[debug("HubBuilder {{ config: {:?}, .. }}", shared.config)]
+pub struct HubBuilder<S: EventSource = LogSource> {
+    shared: Shared<S>,
+}
+
+impl<S: EventSource> HubBuilder<S> {
+    /// A hub over a source of one's own.
+    #[must_use]
+    pub fn over(source: S) -> Self {
+        let shared = Shared {
+            source,
+            config: SessionConfig::default(),
+            authorize: None,
+            calls: Calls::default(),
+            origins: Origins::default(),
+            registry: Registry::new(16_384),
+            members: Members::new(64, 1_000),
+            stall: Duration::from_secs(30),
+            arrivals: Mutex::new(Pace::new(1_000, now())),
+            hook_limit: Duration::from_secs(5),
+        };
+        Self { shared }
+    }
+
+    /// What a client may do. How many ids are remembered is for the source to say.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.shared.config.limits = limits;
+        self
+    }
+
+    /// How often heartbeats are sent, 20 seconds by default; a client that is silent for two and a
+    /// half is given up.
+    #[must_use]
+    pub fn heartbeat(mut self, every: Duration) -> Self {
+        self.shared.config.heartbeat = every.max(Duration::from_millis(10));
+        self
+    }
+
+    /// The window in which clients come back after a cut: half a second to 30 seconds by default.
+    #[must_use]
+    pub fn reconnect(mut self, window: Reconnect) -> Self {
+        self.shared.config.reconnect = window;
+        self
+    }
+
+    /// How long a client may leave what was sent to it in the socket: 30 seconds by default.
+    #[must_use]
+    pub fn stall(mut self, longest: Duration) -> Self {
+        self.shared.stall = longest;
+        self
+    }
+
+    /// Asks the application who may do what. Without it, every client is believed: see
+    /// [`Authorize`].
+    #[must_use]
+    pub fn authorize(mut self, hook: impl Authorize) -> Self {
+        self.shared.authorize = Some(Arc::new(hook));
+        self
+    }
+
+    /// Gives what clients publish to topics that match `filter` to a handler, once the
+    /// [`authorize`](Self::authorize) hook has let it pass. The handler answers for it, has it
+    /// stored, or refuses it. Of several handlers the first that hears one of the topics is asked.
+    ///
+    /// The events of one connection come one after the other. One that a client sends again, since
+    /// it has not seen the answer, is handled again: what must be done once is to be known by its
+    /// id. A handler has as long as the hooks, [`hook_limit`](Self::hook_limit).
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let log = wakelog::Log::open("events")?;
+    /// use wakelog_ws::{Answer, Hub, Payload};
+    ///
+    /// let hub = Hub::builder(log)?
+    ///     .on("clock", |call| {
+    ///         let who = call.client.from.clone().unwrap_or_default();
+    ///         Box::pin(async move { Ok(Answer::Reply(Payload::text(format!("{who}: noon")))) })
+    ///     })?
+    ///     .build();
+    /// # drop(hub); Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// The filter breaks the rules.
+    pub fn on<F>(mut self, filter: &str, handler: F) -> Result<Self, FilterError>
+    where
+        F: Fn(Call) -> HookFuture<'static, Answer> + Send + Sync + 'static,
+    {
+        self.shared.calls.on(filter, handler)?;
+        Ok(self)
+    }
+
+    /// How long hooks and handler together may take for the answer to one message: 5 seconds by
+    /// default.
+    #[must_use]
+    pub fn hook_limit(mut self, longest: Duration) -> Self {
+        self.shared.hook_limit = longest;
+        self
+    }
+
+    /// Lets pages of these origins connect, beside those of the server's own.
+    ///
+    /// A browser lets any page ask any server, with the user's cookies, and says which page it is:
+    /// so each other origin is refused with the status 403. The server's own is the one whose host
+    /// and port are those of the header `Host`, if it is secure, an address or `localhost`: an
+    /// insecure name has to be given here, for somebody else's can be made to point here. Behind a
+    /// proxy that changes `Host`, give every origin. Programs send none and are let in.
+    #[must_use]
+    pub fn allow_origins(mut self, origins: impl IntoIterator<Item = Origin>) -> Self {
+        self.shared.origins.allowed.extend(origins);
+        self
+    }
+
+    /// Lets pages of all origins connect. **Only for hubs on which nobody is told from anybody
+    /// else by what a browser sends by itself**, such as a cookie, a certificate or an address.
+    #[must_use]
+    pub fn allow_any_origin(mut self) -> Self {
+        self.shared.origins.any = true;
+        self
+    }
+
+    /// How many connections there may be at a time, from the upgrade on: 16,384 by default. One
+    /// more is answered with the status 503.
+    #[must_use]
+    pub fn connections(mut self, most: usize) -> Self {
+        self.shared.registry = Registry::new(most);
+        self
+    }
+
+    /// How many connections one identity (`from`) may have at a time: 64 by default. One more is
+    /// closed with 1013. Those without an identity are counted by
+    /// [`connections`](Self::connections) alone.
+    #[must_use]
+    pub fn connections_of_identity(mut self, most: usize) -> Self {
+        self.shared.members.connections = most;
+        self
+    }
+
+    /// How many messages, pings and pongs a client may send in a second: 1,000 by default, and four
+    /// seconds' worth at once. Those beyond it wait in the socket.
+    #[must_use]
+    pub fn messages_per_second(mut self, most: u32) -> Self {
+        self.shared.config.messages_per_second = most;
+        self
+    }
+
+    /// How many events one identity may publish in a second, over all of its connections: 1,000 by
+    /// default, and four seconds' worth at once. Those beyond it wait, and their connection with
+    /// them. Each connection without an identity is counted by itself.
+    #[must_use]
+    pub fn publishes_per_second(mut self, most: u32) -> Self {
+        self.shared.members.publishes_per_second = most;
+        self
+    }
+
+    /// How many connections may be made in a second: 1,000 by default, and four seconds' worth at
+    /// once. Those beyond it wait for up to five seconds, before the hook is asked; if that is not
+    /// enough, they are told with the status 503 to come back at a random moment later. So the
+    /// clients that all come back after a cut do not shut each other out.
+    #[must_use]
+    pub fn arrivals_per_second(mut self, most: u32) -> Self {
+        self.shared.arrivals = Mutex::new(Pace::new(most, now()));
+        self
+    }
+
+    /// The hub.
+    #[must_use]
+    pub fn build(mut self) -> Hub<S> {
+        self.shared.config.limits.dedup_ids = self.shared.source.dedup_ids().into();
+        let shared = Arc::new(self.shared);
+        Hub { shared }
+    }
+}

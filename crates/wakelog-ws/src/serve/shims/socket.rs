@@ -1,0 +1,424 @@
+//! A WebSocket over any stream of bytes, on tungstenite: frames in our clothes, and a bound on what
+//! one message may cost.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use futures_core::Stream;
+use futures_sink::Sink;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{self, error::ProtocolError};
+
+use crate::serve::frame::{Frame, FrameError};
+
+const BUFFER: usize = 4 << 10;
+
+/// An upgraded connection as a socket of frames.
+#[derive(Debug)]
+pub(super) struct Socket<I> {
+    library: WebSocketStream<Metered<I>>,
+    /// To be sent behind what the library still has.
+    page: Option<Whole>,
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
+    /// Between `message_bytes` and its double, a message is read and refused in good order; beyond
+    /// that, unread. The double is also what a message may cost on the wire, with the heads of all
+    /// its frames.
+    pub(super) async fn server(io: I, message_bytes: usize) -> Self {
+        let longest = message_bytes.saturating_mul(2);
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(longest))
+            .max_frame_size(Some(longest))
+            .read_buffer_size(BUFFER)
+            .write_buffer_size(BUFFER)
+            // The driver gives one message at a time and waits until it is out, so the bound is
+            // the longest message; a smaller one would make a large event impossible to deliver.
+            .max_write_buffer_size(usize::MAX);
+        let io = Metered {
+            io,
+            // What was read ahead belongs to the messages that follow.
+            allowance: longest.saturating_add(BUFFER),
+            read: 0,
+            page: None,
+        };
+        Self {
+            library: WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await,
+            page: None,
+        }
+    }
+}
+
+/// Counts the bytes that come in until a message is whole.
+///
+/// tungstenite bounds the length of a message, but not of how many frames it is made: a million
+/// empty ones are still an empty message, and are read in one go for as long as they come.
+#[derive(Debug)]
+struct Metered<I> {
+    io: I,
+    allowance: usize,
+    read: usize,
+    /// Goes out before anything else that is written.
+    page: Option<Whole>,
+}
+
+/// A page as one frame of the WebSocket, which goes around the library: that would copy it.
+#[derive(Debug)]
+struct Whole {
+    header: Vec<u8>,
+    page: [Arc<str>; 3],
+    written: usize,
+}
+
+impl Whole {
+    fn new(page: [Arc<str>; 3]) -> io::Result<Self> {
+        let header = FrameHeader {
+            opcode: OpCode::Data(Data::Text),
+            ..FrameHeader::default()
+        };
+        let length = page.iter().map(|piece| piece.len()).sum::<usize>();
+        let length = u64::try_from(length).map_err(io::Error::other)?;
+        let mut bytes = Vec::new();
+        header
+            .format(length, &mut bytes)
+            .map_err(io::Error::other)?;
+        Ok(Self {
+            header: bytes,
+            page,
+            written: 0,
+        })
+    }
+
+    /// What is not written yet.
+    fn rest(&self) -> [IoSlice<'_>; 4] {
+        let mut skip = self.written;
+        let [head, body, tail] = &self.page;
+        [
+            &*self.header,
+            head.as_bytes(),
+            body.as_bytes(),
+            tail.as_bytes(),
+        ]
+        .map(|piece| {
+            let skipped = skip.min(piece.len());
+            skip -= skipped;
+            IoSlice::new(&piece[skipped..])
+        })
+    }
+}
+
+impl<I: AsyncWrite + Unpin> Metered<I> {
+    fn poll_page(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(page) = &mut self.page {
+            let rest = page.rest();
+            if rest.iter().all(|piece| piece.is_empty()) {
+                self.page = None;
+                break;
+            }
+            match ready!(Pin::new(&mut self.io).poll_write_vectored(cx, &rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => page.written += written,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Carried by the `io::Error` of a message that costs too much.
+#[derive(Debug, thiserror::Error)]
+#[error("a message is too long on the wire")]
+struct TooLong;
+
+impl<I: AsyncRead + Unpin> AsyncRead for Metered<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.read > self.allowance {
+            return Poll::Ready(Err(io::Error::other(TooLong)));
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        self.read = self.read.saturating_add(buf.filled().len() - before);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Metered<I> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_page(cx))?;
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_page(cx))?;
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_page(cx))?;
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Stream for Socket<I> {
+    type Item = Result<Frame, FrameError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Some(message) = ready!(Pin::new(&mut self.library).poll_next(cx)) else {
+            return Poll::Ready(None);
+        };
+        // Not by a ping: it may stand between the frames of a message that never ends.
+        if matches!(message, Ok(Message::Text(_) | Message::Binary(_))) {
+            self.library.get_mut().read = 0;
+        }
+        Poll::Ready(Some(match message {
+            Ok(Message::Text(text)) => Ok(Frame::Text(text.as_str().to_owned())),
+            Ok(Message::Binary(_)) => Ok(Frame::Binary),
+            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Ok(Frame::Alive),
+            Ok(Message::Close(_)) => Ok(Frame::Closed),
+            Err(error) => Err(frame_error(error)),
+        }))
+    }
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Sink<Frame> for Socket<I> {
+    type Error = FrameError;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), FrameError>> {
+        if self.page.is_some() {
+            ready!(self.as_mut().poll_flush(cx))?;
+        }
+        Pin::new(&mut self.library)
+            .poll_ready(cx)
+            .map_err(frame_error)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), FrameError> {
+        let message = match frame {
+            Frame::Text(text) => Message::text(text),
+            Frame::Page(page) => {
+                let page = Whole::new(page).map_err(|error| frame_error(error.into()))?;
+                self.page = Some(page);
+                return Ok(());
+            }
+            Frame::Close { code, reason } => Message::Close(Some(CloseFrame {
+                code: CloseCode::from(code),
+                reason: reason.into(),
+            })),
+            // The driver sends nothing else.
+            Frame::Binary | Frame::Alive | Frame::Closed => return Ok(()),
+        };
+        Pin::new(&mut self.library)
+            .start_send(message)
+            .map_err(frame_error)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), FrameError>> {
+        ready!(Pin::new(&mut self.library).poll_flush(cx)).map_err(frame_error)?;
+        // No frame of the library's is half out now, and from here on what it writes, such as the
+        // answer to a ping, waits for the page.
+        let page = self.page.take();
+        let io = self.library.get_mut();
+        io.page = io.page.take().or(page);
+        let flushed = ready!(Pin::new(io).poll_flush(cx));
+        Poll::Ready(flushed.map_err(|error| frame_error(error.into())))
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), FrameError>> {
+        Pin::new(&mut self.library)
+            .poll_close(cx)
+            .map_err(frame_error)
+    }
+}
+
+fn frame_error(error: tungstenite::Error) -> FrameError {
+    use tungstenite::Error;
+    match error {
+        Error::Capacity(_) => FrameError::TooLong,
+        Error::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<TooLong>()) => {
+            FrameError::TooLong
+        }
+        Error::Io(_)
+        | Error::ConnectionClosed
+        | Error::AlreadyClosed
+        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+            FrameError::Cut(error.to_string())
+        }
+        Error::Utf8(_) => FrameError::NotText,
+        _ => FrameError::Broken(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::{SinkExt as _, StreamExt as _};
+    use hyper::body::Incoming;
+    use hyper::{Request, Response};
+    use hyper_util::rt::TokioIo;
+    use std::convert::Infallible;
+    use std::path::{Path, PathBuf};
+    use std::process::{Command, Stdio};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
+
+    /// Pages go around the library, which answers pings meanwhile: no frame stands in another.
+    #[tokio::test]
+    async fn pages_and_pongs_take_turns_on_a_narrow_connection() {
+        const PINGS: usize = 50;
+        let (near, far) = tokio::io::duplex(64);
+        let sizes = [0, 1, 40, 200, 70_000, 3, 300_000];
+        let page =
+            |size: usize| -> [Arc<str>; 3] { ["[".into(), "x".repeat(size).into(), "]".into()] };
+        let server = async {
+            let (mut sink, mut stream) = Socket::server(near, 1 << 10).await.split();
+            let send = async {
+                for size in sizes {
+                    sink.send(Frame::Page(page(size))).await.unwrap();
+                    let small = Frame::Text(format!("after {size}"));
+                    sink.send(small).await.unwrap();
+                }
+                // What is left of the pongs.
+                loop {
+                    sink.flush().await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+            };
+            let hear = async { while let Some(Ok(_)) = stream.next().await {} };
+            tokio::select! { () = send => {}, () = hear => {} }
+        };
+        let client = async {
+            let socket = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
+            let (mut sink, mut stream) = socket.split();
+            let ping = async {
+                for n in 0..PINGS {
+                    let n = n.to_string().into_bytes();
+                    sink.send(Message::Ping(n.into())).await.unwrap();
+                }
+            };
+            let hear = async {
+                let (mut texts, mut pongs) = (Vec::new(), 0);
+                while texts.len() < 2 * sizes.len() || pongs == 0 {
+                    match stream.next().await.unwrap().unwrap() {
+                        Message::Text(text) => texts.push(text.as_str().to_owned()),
+                        Message::Pong(_) => pongs += 1,
+                        other => panic!("{other:?}"),
+                    }
+                }
+                texts
+            };
+            let ((), texts) = tokio::join!(ping, hear);
+            let expected = sizes.map(|size| [page(size).concat(), format!("after {size}")]);
+            assert!(texts == expected.concat(), "texts differ");
+        };
+        let both = async {
+            tokio::select! { () = server => panic!("the server has ended"), () = client => {} }
+        };
+        let limit = std::time::Duration::from_secs(60);
+        tokio::time::timeout(limit, both).await.unwrap();
+    }
+
+    /// As long as the longest message of the cases, of bytes as small frames.
+    const LONGEST: usize = 64 << 20;
+
+    /// A program of Python's packages: beside the Python that `WAKELOG_PYTHON` names, or on the
+    /// path. Without it the test is skipped, loudly; with `WAKELOG_REQUIRE_ALL=1` it has failed.
+    fn tool(name: &str) -> Option<PathBuf> {
+        let python = std::env::var_os("WAKELOG_PYTHON").map(PathBuf::from);
+        let beside = python.as_deref().and_then(Path::parent);
+        let tool = beside.map_or_else(|| PathBuf::from(name), |bin| bin.join(name));
+        let mut check = Command::new(&tool);
+        let check = check.arg("--help").stdout(Stdio::null()).status();
+        if check.is_ok_and(|status| status.success()) {
+            return Some(tool);
+        }
+        let required = std::env::var_os("WAKELOG_REQUIRE_ALL").is_some_and(|value| value == "1");
+        assert!(!required, "no {name}");
+        println!("SKIPPED: no {name}; set WAKELOG_PYTHON to a Python that has it");
+        None
+    }
+
+    /// Says what it hears, and ends broken connections as the driver does.
+    async fn echo<I: AsyncRead + AsyncWrite + Unpin>(io: I) {
+        let mut socket = Socket::server(io, LONGEST).await;
+        while let Some(heard) = socket.library.next().await {
+            match heard {
+                Ok(message @ (Message::Text(_) | Message::Binary(_))) => {
+                    socket.library.get_mut().read = 0;
+                    if socket.library.send(message).await.is_err() {
+                        return;
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    let (error, reason) = (frame_error(error), "");
+                    let code = error.close_code().number();
+                    if !matches!(error, FrameError::Cut(_)) {
+                        let _ = socket.send(Frame::Close { code, reason }).await;
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn upgrade(mut request: Request<Incoming>) -> Result<Response<String>, Infallible> {
+        let upgraded = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move { echo(TokioIo::new(upgraded.await.unwrap())).await });
+        Ok(create_response_with_body(&request, String::new).unwrap())
+    }
+
+    async fn serve(stream: TcpStream) {
+        let http = hyper::server::conn::http1::Builder::new();
+        let service = hyper::service::service_fn(upgrade);
+        let connection = http.serve_connection(TokioIo::new(stream), service);
+        let _ = connection.with_upgrades().await;
+    }
+
+    /// The cases of the Autobahn test suite, but those of compression, which we do not have.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_cases_of_rfc_6455_pass() {
+        let Some(kosoku) = tool("kosoku") else {
+            return;
+        };
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream));
+            }
+        });
+        let reports = tempfile::tempdir().unwrap();
+        let mut run = Command::new(kosoku);
+        run.args(["-x", "12.*", "-x", "13.*", "-o"])
+            .arg(reports.path());
+        run.arg(address).stdout(Stdio::null());
+        let status = tokio::task::spawn_blocking(move || run.status().unwrap()).await;
+        let index = std::fs::read(reports.path().join("index.json"));
+        let index = index.unwrap_or_else(|error| panic!("{status:?}: {error}"));
+        let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
+        let agents = index.as_object().unwrap().values();
+        let mut count = 0;
+        for (case, result) in agents.flat_map(|cases| cases.as_object().unwrap()) {
+            count += 1;
+            for what in ["behavior", "behaviorClose"] {
+                let found = result[what].as_str().unwrap();
+                let fine = ["OK", "NON-STRICT", "INFORMATIONAL"].contains(&found);
+                assert!(fine, "case {case}, {what}: {found}");
+            }
+        }
+        assert!(count > 200, "{count} cases");
+    }
+}
