@@ -1,0 +1,136 @@
+//! What the log must have held, from all that anybody has said about it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::Verdict;
+use crate::history::Fact;
+
+/// So many tellings of the oldest offset, ten a second, are near.
+const NEAR: usize = 20;
+
+/// An event as its producer sent it.
+#[derive(Clone, Debug)]
+pub(super) struct Sent<'a> {
+    pub(super) topics: &'a [String],
+    pub(super) not_to: &'a [String],
+    pub(super) text: &'a str,
+    /// Where in the history it began.
+    since: usize,
+    /// Everything below it had been answered by then.
+    above: Option<u64>,
+    offset: Option<u64>,
+    answered: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Truth<'a> {
+    pub(super) sent: HashMap<&'a str, Sent<'a>>,
+    /// What stands under an offset.
+    pub(super) log: BTreeMap<u64, &'a str>,
+    /// The oldest offset, and since where in the history that is known.
+    firsts: Vec<(usize, u64)>,
+    /// How many of them had been told when the power went.
+    cuts: Vec<usize>,
+}
+
+impl<'a> Truth<'a> {
+    /// Checks I5, I7 and I8 on the way.
+    pub(super) fn gather(history: &'a [Fact], verdict: &mut Verdict) -> Self {
+        let mut truth = Self::default();
+        let mut answered: Option<u64> = None;
+        for (at, fact) in history.iter().enumerate() {
+            match fact {
+                Fact::Appending {
+                    id,
+                    topics,
+                    not_to,
+                    text,
+                } => {
+                    // What is sent again has begun before.
+                    truth.sent.entry(id).or_insert(Sent {
+                        topics,
+                        not_to,
+                        text,
+                        since: at,
+                        above: answered,
+                        offset: None,
+                        answered: false,
+                    });
+                }
+                Fact::Appended { id, offset } => {
+                    truth.stands(at, id, *offset, verdict);
+                    if let Some(sent) = truth.sent.get_mut(id.as_str()) {
+                        sent.answered = true;
+                    }
+                    answered = answered.max(Some(*offset));
+                    verdict.counts.appended += 1;
+                }
+                Fact::Heard {
+                    offset, id, text, ..
+                } => {
+                    truth.stands(at, id, *offset, verdict);
+                    if truth
+                        .sent
+                        .get(id.as_str())
+                        .is_some_and(|sent| sent.text != text)
+                    {
+                        verdict.broken("I8", format!("{id} came with other bytes"));
+                    }
+                }
+                // What was once let go may come back with the power, and go again.
+                Fact::First { offset } => {
+                    let most = truth.firsts.last().map_or(0, |(_, most)| *most);
+                    truth.firsts.push((at, most.max(*offset)));
+                }
+                Fact::PowerCut => truth.cuts.push(truth.firsts.len()),
+                _ => {}
+            }
+        }
+        let unanswered = truth.sent.values().filter(|sent| !sent.answered).count();
+        verdict.counts.unanswered = u64::try_from(unanswered).unwrap_or(u64::MAX);
+        truth
+    }
+
+    /// Somebody says that this event stands under this offset.
+    fn stands(&mut self, at: usize, id: &'a str, offset: u64, verdict: &mut Verdict) {
+        let Some(sent) = self.sent.get_mut(id).filter(|sent| sent.since <= at) else {
+            verdict.broken(
+                "I8",
+                format!("nobody had sent {id}, which stands under {offset}"),
+            );
+            return;
+        };
+        match sent.offset {
+            None => {
+                sent.offset = Some(offset);
+                if sent.above.is_some_and(|above| offset <= above) {
+                    let text = format!("{id} stands under {offset}, behind what came before it");
+                    verdict.broken("I7", text);
+                }
+            }
+            Some(other) if other != offset => {
+                verdict.broken("I8", format!("{id} stands under {other} and {offset}"));
+            }
+            Some(_) => {}
+        }
+        let other = *self.log.entry(offset).or_insert(id);
+        if other != id {
+            verdict.broken("I5", format!("under {offset} stand {other} and {id}"));
+        }
+    }
+
+    /// The oldest offset, as the server told it next after this moment.
+    ///
+    /// A segment that was let go just before the power went may be there again, and the server has
+    /// told nobody but those who asked. It goes again soon: near a loss of power the oldest offset
+    /// of a little later counts.
+    pub(super) fn first_after(&self, at: usize) -> Option<u64> {
+        let next = self.firsts.partition_point(|(told, _)| *told < at);
+        let near = |cut: &usize| cut.abs_diff(next) <= NEAR;
+        let next = match self.cuts.iter().any(near) {
+            true => (next + NEAR).min(self.firsts.len().saturating_sub(1)),
+            false => next,
+        };
+        self.firsts.get(next).map(|(_, first)| *first)
+    }
+}

@@ -1,0 +1,330 @@
+//! One run: everybody starts, everything happens, everything heals, the history is checked.
+
+use std::io::{Error, Result};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::process::Command;
+use tokio::sync::Mutex;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+
+use crate::check::{Verdict, check};
+use crate::child::Server;
+use crate::clients::{END, Kind, Setting, fence, foreign, live};
+use crate::history::{Bounds, Fact};
+use crate::power::Disk;
+use crate::producers::{append, append_one, arrive, publish};
+use crate::proxy::{Network, open};
+use crate::random::Random;
+use crate::record::Record;
+use crate::server::RETAINED_BYTES;
+
+const PRODUCERS: u64 = 4;
+const WORKERS: u64 = 64;
+
+/// A run whose faults take so much longer than they should has come to a stop somewhere.
+const LONGEST: Duration = Duration::from_secs(20 * 60);
+
+const BOUNDS: Bounds = Bounds {
+    rss: 64 << 20,
+    files: 200,
+    // Retention, the active segment and one made ahead, cursors, ids, indexes.
+    disk: RETAINED_BYTES + (8 << 20),
+};
+
+/// What to do, and for how long.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    /// It goes on until all three are reached.
+    pub(crate) least: Duration,
+    pub(crate) cuts: u64,
+    pub(crate) kills: u64,
+    /// How long clients have to come to the end once the faults have ended.
+    pub(crate) healing: Duration,
+    pub(crate) power: Power,
+    /// Where the log lives; a temporary directory otherwise.
+    pub(crate) dir: Option<PathBuf>,
+    pub(crate) node: Option<PathBuf>,
+    pub(crate) python: Option<PathBuf>,
+}
+
+/// Does the power go, one kill of ten?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Power {
+    Required,
+    /// Where a disk can be mounted; elsewhere it says that it does not.
+    Try,
+    Stays,
+}
+
+/// What has happened.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    pub(crate) kills: u64,
+    pub(crate) power_cuts: u64,
+    pub(crate) drains: u64,
+    pub(crate) pauses: u64,
+    pub(crate) fences: u64,
+    pub(crate) took: Duration,
+    pub(crate) healed: Duration,
+    pub(crate) network: Arc<Network>,
+    pub(crate) verdict: Verdict,
+    pub(crate) history: Vec<Fact>,
+    /// Why it did not come to its end.
+    pub(crate) broken: Option<String>,
+}
+
+struct Stage {
+    random: Random,
+    network: Arc<Network>,
+    record: Record,
+    calm: Arc<AtomicBool>,
+    server: Arc<Mutex<Server>>,
+    clients: JoinSet<Result<()>>,
+    producers: Vec<JoinHandle<()>>,
+}
+
+pub(crate) async fn run(plan: &Plan) -> Result<Done> {
+    let temporary = tempfile::tempdir()?;
+    let disk = disk(plan).await?;
+    let place = disk.as_ref().map(Disk::path);
+    let place = place.unwrap_or_else(|| temporary.path().to_owned());
+    let dir = plan.dir.clone().unwrap_or_else(|| place.join("log"));
+    let network = Arc::new(Network::default());
+    let record = Record::default();
+    let mut server = Server::new(dir, disk, Arc::clone(&network), record.clone());
+    server.start().await?;
+    let mut stage = Stage {
+        random: Random::new(plan.seed),
+        network,
+        record,
+        calm: Arc::default(),
+        server: Arc::new(Mutex::new(server)),
+        clients: JoinSet::new(),
+        producers: Vec::new(),
+    };
+    let mut done = Done {
+        network: Arc::clone(&stage.network),
+        ..Done::default()
+    };
+    if let Err(error) = stage.all(plan, &mut done).await {
+        done.broken = Some(error.to_string());
+    }
+    done.history = stage.record.take();
+    done.verdict = check(&done.history, BOUNDS);
+    Ok(done)
+}
+
+/// What can lose power, if it is to and can be had.
+async fn disk(plan: &Plan) -> Result<Option<Disk>> {
+    if plan.power == Power::Stays || (plan.dir.is_some() && plan.power == Power::Try) {
+        return Ok(None);
+    }
+    match Disk::make().await {
+        Ok(disk) => Ok(Some(disk)),
+        Err(error) if plan.power == Power::Try => {
+            eprintln!("\n!!! NOT TESTED: losses of power: {error}\n");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn kind(name: &str, filters: &[&str]) -> Kind {
+    Kind {
+        name: name.to_owned(),
+        filters: filters.iter().map(|&filter| filter.to_owned()).collect(),
+        has_cursor: false,
+        takes: Duration::ZERO,
+        after: Duration::ZERO,
+    }
+}
+
+/// Steady, slow, late; with a cursor or with their own position; filters that overlap.
+fn kinds() -> Vec<Kind> {
+    let mut kinds = vec![
+        kind("steady-all", &[">"]),
+        kind("steady-rooms", &["room.*", "room.1", "news"]),
+        kind("slow-own", &["room.*"]),
+        kind("cursor-all", &[">"]),
+        kind("cursor-news", &["news", "room.3"]),
+        kind("slow-cursor", &["room.2", "room.*"]),
+        kind("late-own", &["room.>"]),
+        kind("late-cursor", &["room.0", "news"]),
+    ];
+    for kind in &mut kinds {
+        kind.has_cursor = kind.name.contains("cursor");
+        if kind.name.starts_with("slow") {
+            kind.takes = Duration::from_millis(25);
+        }
+        if kind.name.starts_with("late") {
+            kind.after = Duration::from_secs(8);
+        }
+    }
+    kinds
+}
+
+/// Whose events some producers withhold.
+const SHUNNED: &str = "cursor-all";
+
+/// Those whom second connections throw out.
+const FENCED: [&str; 3] = ["cursor-all", "cursor-news", "slow-cursor"];
+
+impl Stage {
+    async fn all(&mut self, plan: &Plan, done: &mut Done) -> Result<()> {
+        let start = Instant::now();
+        self.people(plan).await?;
+        self.faults(plan, done).await?;
+        done.took = start.elapsed();
+        self.heal(plan, done).await
+    }
+
+    async fn url(&self, name: &str) -> Result<String> {
+        let short = if name.starts_with("producer") { 4 } else { 2 };
+        let random = self.random.branch(name);
+        let port = open(Arc::clone(&self.network), random, short).await?;
+        Ok(format!("ws://127.0.0.1:{port}/wakelog"))
+    }
+
+    async fn setting(&self, name: &str) -> Result<Setting> {
+        Ok(Setting {
+            url: self.url(name).await?,
+            record: self.record.clone(),
+            calm: Arc::clone(&self.calm),
+        })
+    }
+
+    /// Everybody who takes part.
+    async fn people(&mut self, plan: &Plan) -> Result<()> {
+        for kind in kinds() {
+            let setting = self.setting(&kind.name).await?;
+            let random = self.random.branch(&format!("life of {}", kind.name));
+            self.clients.spawn(async move {
+                live(kind, setting, random).await;
+                Ok(())
+            });
+        }
+        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
+        if let Some(modules) = &plan.node {
+            let mut command = Command::new("node");
+            command
+                .arg(scripts.join("browser.mjs"))
+                .env("WAKELOG_NODE_MODULES", modules);
+            let setting = self.setting("node").await?;
+            self.clients
+                .spawn(foreign(command, kind("node", &["room.*", "news"]), setting));
+        }
+        if let Some(python) = &plan.python {
+            let mut command = Command::new(python);
+            command.arg("-B").arg(scripts.join("python.py"));
+            let setting = self.setting("python").await?;
+            self.clients.spawn(foreign(
+                command,
+                kind("python", &["room.1", "news"]),
+                setting,
+            ));
+        }
+        for n in 0..PRODUCERS {
+            let name = format!("producer-{n}");
+            let client = arrive(&self.url(&name).await?, &name).await;
+            for worker in 0..WORKERS {
+                let name = format!("p{n}.{worker}");
+                let random = self.random.branch(&name);
+                let (record, calm) = (self.record.clone(), Arc::clone(&self.calm));
+                let work = publish(client.clone(), name, record, calm, random, SHUNNED);
+                self.producers.push(tokio::spawn(work));
+            }
+        }
+        let (server, record) = (Arc::clone(&self.server), self.record.clone());
+        let inside = append(
+            server,
+            record,
+            Arc::clone(&self.calm),
+            self.random.branch("inside"),
+        );
+        self.producers.push(tokio::spawn(inside));
+        Ok(())
+    }
+
+    async fn faults(&mut self, plan: &Plan, done: &mut Done) -> Result<()> {
+        let start = Instant::now();
+        let mut random = self.random.branch("faults");
+        let second = self.url("second connections").await?;
+        loop {
+            let cuts = self.network.cuts.load(Ordering::Relaxed);
+            if start.elapsed() >= plan.least && cuts >= plan.cuts && done.kills >= plan.kills {
+                return Ok(());
+            }
+            if start.elapsed() > 2 * plan.least + LONGEST {
+                let text = format!("{cuts} cuts and {} kills in this time", done.kills);
+                return Err(Error::other(text));
+            }
+            sleep(Duration::from_millis(100 + random.below(500))).await;
+            let fault = random.below(20);
+            if fault == 0 {
+                fence(
+                    &second,
+                    FENCED[usize::try_from(random.below(3)).unwrap_or(0)],
+                )
+                .await;
+                done.fences += 1;
+                continue;
+            }
+            let mut server = self.server.lock().await;
+            match fault {
+                1 => {
+                    server
+                        .pause(Duration::from_millis(random.below(1_000)))
+                        .await?;
+                    done.pauses += 1;
+                }
+                2 => {
+                    server.drain().await?;
+                    server.start().await?;
+                    done.drains += 1;
+                }
+                _ => {
+                    // The first of all too, so that a short run has some.
+                    if done.kills % 10 == 0 && server.cut_power().await? {
+                        done.power_cuts += 1;
+                    } else {
+                        server.kill().await?;
+                    }
+                    done.kills += 1;
+                }
+            }
+        }
+    }
+
+    /// No more faults and no more events; then one last event, which everybody gets.
+    async fn heal(&mut self, plan: &Plan, done: &mut Done) -> Result<()> {
+        self.network.calm.store(true, Ordering::Release);
+        self.calm.store(true, Ordering::Release);
+        let start = Instant::now();
+        let all = async {
+            for producer in self.producers.drain(..) {
+                producer.await.map_err(Error::other)?;
+            }
+            append_one(&self.server, &self.record, "the-end", END, "that is all").await;
+            while let Some(ended) = self.clients.join_next().await {
+                ended.map_err(Error::other)??;
+            }
+            Ok::<_, Error>(())
+        };
+        match timeout(plan.healing, all).await {
+            Ok(ended) => ended?,
+            Err(_) => {
+                let text = format!("not all clients were at the end within {:?}", plan.healing);
+                done.broken = Some(text);
+            }
+        }
+        done.healed = start.elapsed();
+        // What was let go last is told before the server ends.
+        sleep(Duration::from_millis(250)).await;
+        self.server.lock().await.drain().await
+    }
+}
