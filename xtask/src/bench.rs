@@ -6,15 +6,26 @@ use std::process::Command;
 
 use crate::tasks::{cargo, enter_root};
 
-/// Builds and runs the crate that compares; it is no part of the workspace, so that nobody else
-/// builds the rivals. `options` are its own.
+/// The log beside its rivals.
 pub(crate) fn peers(options: &[&str]) -> Result<bool, String> {
+    compare("wakelog-bench", options)
+}
+
+/// The hub beside bare servers.
+pub(crate) fn connections(options: &[&str]) -> Result<bool, String> {
+    compare("wakelog-bench-ws", options)
+}
+
+/// Builds and runs a package that compares; it is no part of the workspace, so that nobody else
+/// builds the rivals. `options` are its own.
+fn compare(package: &str, options: &[&str]) -> Result<bool, String> {
     enter_root()?;
     // A folder of its own, since its profile is another one.
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
     let manifest = "run --release --manifest-path crates/wakelog-bench/Cargo.toml --target-dir";
     let mut command = cargo(manifest);
-    command.arg(target.join("peers")).arg("--").args(options);
+    command.arg(target.join("peers"));
+    command.args(["--package", package, "--"]).args(options);
     let status = command.status();
     Ok(status.map_err(|error| error.to_string())?.success())
 }

@@ -6,6 +6,10 @@
 
 mod bench;
 mod dependencies;
+mod models;
+mod sabotage;
+mod size;
+mod soak;
 mod stage;
 mod tasks;
 mod tools;
@@ -18,9 +22,21 @@ cargo xtask <task>
   test           everything: format, lints, docs, tests, licences, client, browser;
                  installs what is missing (needs root or sudo on a bare machine)
   test --quick   the Rust part alone: needs nothing but Rust
+  models         every schedule of the protocols between threads (loom), and many of the whole
+                 log in memory (shuttle): WAKELOG_SCHEDULES says how many
+  tsan           the whole log on a disk under ThreadSanitizer; --minutes N for longer
+  sabotage       builds the library with bugs and sees that the tests find each of them
+  size           counts the lines of wakelog-ws and the bytes of its browser client
+  soak --minutes N [--seed S]
+                 everything that is chosen at random, with fresh seeds, until the time is over;
+                 ends with one screen: what was tried, what was lost
+  chaos [--minutes N] [--cuts N] [--kills N] [--seed S] [--power yes|no|try]
+                 clients whose connections are cut and a server that is killed: does every event
+                 arrive, once for each position? Ends with one screen
   screenshot     runs the browser test and saves docs/chat.png
   bench-peers    wakelog and its rivals in one run, see crates/wakelog-bench/README.md;
                  --quick for less of it, `bench-peers help` for the rest
+  bench-ws       the hub beside bare WebSocket servers in one run; --quick for less of it
   instructions   counts the instructions of append, read and ack, against
                  benches/instructions.txt; --update writes new figures there";
 
@@ -30,8 +46,17 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["test"] => tasks::test(),
         ["test", "--quick"] => tasks::test_quick(),
+        ["models"] => models::models(),
+        ["tsan"] => models::tsan(None),
+        ["tsan", "--minutes", minutes] => models::tsan(Some(minutes)),
+        ["sabotage"] => tasks::sabotage(),
+        ["size"] => tasks::size(),
+        ["soak", "--minutes", minutes] => soak::soak(minutes, None),
+        ["soak", "--minutes", minutes, "--seed", seed] => soak::soak(minutes, Some(seed)),
+        ["chaos", options @ ..] => tasks::chaos(options),
         ["screenshot"] => tasks::screenshot(),
         ["bench-peers", options @ ..] => bench::peers(options),
+        ["bench-ws", options @ ..] => bench::connections(options),
         ["instructions"] => bench::instructions(false),
         ["instructions", "--update"] => bench::instructions(true),
         ["help" | "--help" | "-h"] => {

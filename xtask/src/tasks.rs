@@ -6,6 +6,9 @@ use std::process::Command;
 
 use crate::bench;
 use crate::dependencies;
+use crate::models;
+use crate::sabotage;
+use crate::size;
 use crate::stage::{Count, Stages, counted, plain};
 use crate::tools;
 
@@ -15,6 +18,7 @@ pub(crate) fn test() -> Result<bool, String> {
     let chromium = tools::ready()?;
     let mut stages = Stages::default();
     rust_stages(&mut stages, true);
+    stages.run("sabotage", sabotage::run);
     stages.run("benches", || {
         plain(&mut cargo("bench --workspace --no-run"))
     });
@@ -22,9 +26,11 @@ pub(crate) fn test() -> Result<bool, String> {
         let mut count = bench::count_instructions(false);
         plain(count.env("WAKELOG_REQUIRE_ALL", "1"))
     });
+    models::stages(&mut stages);
     stages.run("dependencies", || {
         dependencies::check(Path::new("deny.toml"))
     });
+    stages.run("size", size::check);
     stages.run("client", client);
     stages.run("browser", || browser(&chromium, None));
     Ok(stages.summary())
@@ -35,6 +41,22 @@ pub(crate) fn test_quick() -> Result<bool, String> {
     enter_root()?;
     let mut stages = Stages::default();
     rust_stages(&mut stages, false);
+    Ok(stages.summary())
+}
+
+/// Do the tests find bugs?
+pub(crate) fn sabotage() -> Result<bool, String> {
+    enter_root()?;
+    let mut stages = Stages::default();
+    stages.run("sabotage", sabotage::run);
+    Ok(stages.summary())
+}
+
+/// Is wakelog-ws as small as it is meant to be?
+pub(crate) fn size() -> Result<bool, String> {
+    enter_root()?;
+    let mut stages = Stages::default();
+    stages.run("size", size::check);
     Ok(stages.summary())
 }
 
@@ -66,6 +88,9 @@ fn rust_stages(stages: &mut Stages, full: bool) {
     });
     stages.run("tests", || {
         let mut command = cargo("test --workspace --no-fail-fast");
+        if full {
+            command.env("WAKELOG_PYTHON", python()?);
+        }
         if full && tools::is_root() {
             // Tests that mount file systems skip with a sentence elsewhere; here they must run.
             command.env("WAKELOG_REQUIRE_ALL", "1");
@@ -74,9 +99,32 @@ fn rust_stages(stages: &mut Stages, full: bool) {
         }
         counted(&mut command)
     });
+    stages.run("chaos", || chaos_stage(full));
     stages.run("serde", || {
         counted(&mut cargo("test -p wakelog --lib --features serde serial"))
     });
+}
+
+/// A Python that has the packages `websockets` and `kosoku`, in an environment of its own.
+fn python() -> Result<PathBuf, String> {
+    let home = env::current_dir().map_err(|error| error.to_string())?;
+    let home = home.join("target/python");
+    let python = home.join("bin/python");
+    let mut check = Command::new(&python);
+    let check = check.args(["-c", "import websockets, kosoku"]).status();
+    if !check.is_ok_and(|status| status.success()) {
+        plain(Command::new("python3").args(["-m", "venv"]).arg(&home))?;
+        let install = [
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "websockets>=13",
+            "kosoku",
+        ];
+        plain(Command::new(&python).args(install))?;
+    }
+    Ok(python)
 }
 
 fn optional(component: &str, required: bool) -> bool {
@@ -85,6 +133,44 @@ fn optional(component: &str, required: bool) -> bool {
         println!("==> {component}: left out, this Rust has no cargo {component}");
     }
     run
+}
+
+/// The delivery test. `options` are its own.
+pub(crate) fn chaos(options: &[&str]) -> Result<bool, String> {
+    enter_root()?;
+    let mut command = cargo("run --release --package wakelog-chaos -- run");
+    foreign_clients(&mut command)?;
+    let status = command.args(options).status();
+    Ok(status.map_err(|error| error.to_string())?.success())
+}
+
+/// So many faults that each kind is among them, always from the same seed unless
+/// `WAKELOG_CHAOS_SEED` is another. Nothing in it depends on how fast the machine is, but for how
+/// long it takes.
+fn chaos_stage(full: bool) -> Result<Count, String> {
+    let mut command = cargo("run --package wakelog-chaos -- run");
+    command.args("--seconds 15 --cuts 300 --kills 30 --healing 120 --seed".split(' '));
+    command.arg(env::var("WAKELOG_CHAOS_SEED").unwrap_or_else(|_| "1".to_owned()));
+    if full {
+        foreign_clients(&mut command)?;
+    }
+    if full && tools::is_root() {
+        command.args(["--power", "yes"]);
+    }
+    plain(&mut command)
+}
+
+/// Gives the delivery test what its clients in other languages need.
+fn foreign_clients(command: &mut Command) -> Result<(), String> {
+    let here = env::current_dir().map_err(|error| error.to_string())?;
+    // Node has a WebSocket of its own from 22 on.
+    let install = "install --prefix target/node --no-audit --no-fund --silent ws@8";
+    plain(Command::new("npm").args(install.split(' ')))?;
+    command
+        .arg("--node")
+        .arg(here.join("target/node/node_modules"));
+    command.arg("--python").arg(python()?);
+    Ok(())
 }
 
 /// The browser client under Node, against a scripted socket.

@@ -10,7 +10,14 @@ use crate::stage::plain;
 const CHROMIUM: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
 /// A program that the full run starts, and Debian's package for it.
-const PROGRAMS: [(&str, &str); 3] = [("node", "nodejs"), ("npm", "npm"), ("valgrind", "valgrind")];
+const PROGRAMS: [(&str, &str); 6] = [
+    ("node", "nodejs"),
+    ("npm", "npm"),
+    ("valgrind", "valgrind"),
+    ("strace", "strace"),
+    ("xfs_io", "xfsprogs"),
+    ("python3", "python3-venv"),
+];
 
 /// The oldest Node that can run the client's tests.
 const NODE_MIN: u32 = 18;
@@ -184,7 +191,15 @@ mod tests {
 
     #[test]
     fn a_bare_machine_is_named_package_by_package() {
-        let all = ["nodejs", "npm", "valgrind", "chromium"];
+        let all = [
+            "nodejs",
+            "npm",
+            "valgrind",
+            "strace",
+            "xfsprogs",
+            "python3-venv",
+            "chromium",
+        ];
         assert_eq!(missing(|_| false, false), all);
         assert_eq!(missing(|program| program != "npm", true), ["npm"]);
         assert!(missing(|_| true, true).is_empty());

@@ -7,28 +7,12 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Instant, SystemTime};
 
-use crate::peers::Outcome;
+use crate::{CRATES, Outcome};
 
 /// The versions that were built, of wakelog and of all rivals.
 const LOCK: &str = include_str!("../Cargo.lock");
 
 const TMPFS: &str = "tmpfs";
-
-/// Those whose versions are named.
-const CRATES: [&str; 12] = [
-    "wakelog",
-    "walrus-rust",
-    "commitlog",
-    "yaque",
-    "okaywal",
-    "raft-engine",
-    "fjall",
-    "redb",
-    "heed",
-    "rusqlite",
-    "crossbeam-channel",
-    "crc32fast",
-];
 
 /// The machine at the begin of a run.
 pub struct Machine {

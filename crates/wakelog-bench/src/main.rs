@@ -26,6 +26,7 @@ const USAGE: &str = "\
 cargo xtask bench-peers [options]       wakelog and its rivals, W1 to W11, in one run
 
   --quick          less of everything: does it work, roughly how does it look
+  --rounds N       at most N rounds of each workload: less time, wider spread
   --work W1,W5     some workloads alone
   --peers a,b      peers whose names begin so, and wakelog
   --dir DIR        where the logs are written: a folder of the disk that is meant
@@ -33,9 +34,26 @@ cargo xtask bench-peers [options]       wakelog and its rivals, W1 to W11, in on
 
 cargo xtask bench-peers plot RUN.json PICTURE.svg      draws a run again";
 
+/// Those whose versions are named.
+const CRATES: [&str; 12] = [
+    "wakelog",
+    "walrus-rust",
+    "commitlog",
+    "yaque",
+    "okaywal",
+    "raft-engine",
+    "fjall",
+    "redb",
+    "heed",
+    "rusqlite",
+    "crossbeam-channel",
+    "crc32fast",
+];
+
 /// What was asked for.
 struct Request {
     scale: Scale,
+    most_rounds: usize,
     works: Vec<String>,
     peers: Vec<String>,
     dir: PathBuf,
@@ -69,6 +87,7 @@ impl Request {
     fn parse(arguments: &[String]) -> Outcome<Request> {
         let mut request = Request {
             scale: Scale { quick: false },
+            most_rounds: usize::MAX,
             works: Vec::new(),
             peers: Vec::new(),
             dir: std::env::temp_dir(),
@@ -83,6 +102,7 @@ impl Request {
             let value = arguments.next().ok_or(USAGE)?;
             let list = || value.split(',').map(str::to_owned).collect();
             match argument.as_str() {
+                "--rounds" => request.most_rounds = value.parse::<usize>()?.max(1),
                 "--work" => request.works = list(),
                 "--peers" => request.peers = list(),
                 "--dir" => request.dir = value.into(),
@@ -106,7 +126,7 @@ impl Request {
         let mut tables = Vec::new();
         let wanted = |id: &str| self.works.is_empty() || self.works.iter().any(|work| work == id);
         for work in WORKS.iter().filter(|work| wanted(work.id)) {
-            let table = measure::run(work, dir.path(), self.scale, |peer| {
+            let table = measure::run(work, dir.path(), self.scale, self.most_rounds, |peer| {
                 let asked = self
                     .peers
                     .iter()

@@ -119,11 +119,12 @@ pub struct Table {
     pub verdicts: Vec<Verdict>,
 }
 
-/// Runs all rounds of a workload, of the peers that `chosen` takes.
+/// Runs all rounds of a workload, or so many, of the peers that `chosen` takes.
 pub fn run(
     work: &'static Work,
     dir: &Path,
     scale: Scale,
+    most_rounds: usize,
     chosen: impl Fn(&Peer) -> bool,
 ) -> Outcome<Table> {
     let able = PEERS.iter().filter(|peer| peer.does.contains(&work.does));
@@ -138,7 +139,7 @@ pub fn run(
             }
         }
     }
-    let rounds = scale.pick(work.rounds.0, work.rounds.1);
+    let rounds = scale.pick(work.rounds.0, work.rounds.1).min(most_rounds);
     for round in 0..rounds {
         for turn in 0..peers.len() {
             // Another one begins each time.
