@@ -164,7 +164,9 @@ fn events_are_seen_soon() {
     }
     waits.sort_unstable();
     let median = waits[waits.len() / 2];
-    assert!(median < Duration::from_millis(50), "median {median:?}");
+    // It takes some milliseconds; the bound is for a machine that is busy with other tests, and
+    // still far below what a look once a second would take.
+    assert!(median < Duration::from_millis(400), "median {median:?}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -71,21 +72,28 @@ pub(super) fn append(log: &Log, text: &str, count: u64) {
     }
 }
 
-/// The bytes of all plain files.
+/// The bytes of all plain files of a directory in which nothing moves.
 pub(super) fn files(dir: &Path) -> Files {
-    let entries = fs::read_dir(dir).into_iter().flatten();
-    let named = entries.filter_map(|entry| {
+    if_still(dir).expect("a file has gone while it was read")
+}
+
+/// The bytes of all plain files; none if one has gone, perhaps to another name, before it was read.
+fn if_still(dir: &Path) -> Option<Files> {
+    let mut files = Files::new();
+    for entry in fs::read_dir(dir).into_iter().flatten() {
         let entry = entry.unwrap();
-        let plain = entry.file_type().unwrap().is_file();
-        let bytes = if plain {
-            fs::read(entry.path()).unwrap()
-        } else {
-            Vec::new()
+        let bytes = match fs::metadata(entry.path()) {
+            Ok(of) if of.is_file() => fs::read(entry.path()),
+            other => other.map(|_| Vec::new()),
         };
-        let name = entry.file_name().into_string().unwrap();
-        (name != "wakelog.lock").then_some((name, bytes))
-    });
-    named.collect()
+        let bytes = match bytes {
+            Err(error) if error.kind() == ErrorKind::NotFound => return None,
+            bytes => bytes.unwrap(),
+        };
+        files.insert(entry.file_name().into_string().unwrap(), bytes);
+    }
+    files.remove("wakelog.lock");
+    Some(files)
 }
 
 pub(super) fn is_segment(name: &str) -> bool {
@@ -101,20 +109,20 @@ pub(super) fn segments(files: &Files) -> Vec<String> {
 }
 
 /// The files once so many segments have their names, the second one its index, and the ids of all
-/// but the last are written down. Spares come and go:
-/// there is none.
+/// but the last are written down. Spares come and go: there is none.
 fn settled(dir: &Path, count: usize) -> Files {
     for _ in 0..5_000 {
-        let mut files = files(dir);
+        let mut files = if_still(dir).unwrap_or_default();
         let temporary = files.keys().any(|name| name.ends_with(".new"));
         let names = segments(&files);
-        let second = names[1].replace(".log", ".index");
-        let last: u64 = names[names.len() - 1][..20].parse().unwrap();
+        let second = names.get(1).map(|name| name.replace(".log", ".index"));
+        let indexed = second.is_some_and(|name| files.contains_key(&name));
+        let last = names.last().map_or(0, |name| name[..20].parse().unwrap());
         // docs/format.md, 7: below which offset the ids stand in the file.
         let until = files.get(IDS).and_then(|ids| ids.get(40..48));
         let noted =
             until.is_some_and(|until| u64::from_le_bytes(until.try_into().unwrap()) >= last);
-        if !temporary && noted && files.contains_key(&second) && names.len() == count {
+        if !temporary && noted && indexed && names.len() == count {
             files.retain(|name, _| !name.starts_with("spare-"));
             return files;
         }

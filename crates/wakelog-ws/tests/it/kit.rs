@@ -131,6 +131,18 @@ impl Client {
         self.say_raw(Message::text(message.to_string())).await;
     }
 
+    /// Says something to a server that may have closed.
+    pub(crate) async fn try_say(&mut self, message: &Value) -> Result<(), tungstenite::Error> {
+        within(self.socket.send(Message::text(message.to_string()))).await
+    }
+
+    /// Waits for the answer to a ping, before which the server sends nothing: it serves us.
+    pub(crate) async fn is_served(&mut self) {
+        self.say_raw(Message::Ping(Vec::new().into())).await;
+        let answer = within(self.socket.next()).await.unwrap().unwrap();
+        assert!(answer.is_pong(), "{answer:?}");
+    }
+
     pub(crate) async fn say_raw(&mut self, message: Message) {
         within(self.socket.send(message)).await.unwrap();
     }
@@ -255,6 +267,9 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
-        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        // What is on its way to a rename can be made again, and may be gone by now.
+        if entry.path().extension().is_none_or(|end| end != "new") {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
     }
 }
