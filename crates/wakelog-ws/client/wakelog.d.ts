@@ -18,7 +18,7 @@ export type Position = string;
 export interface Options {
   /**
    * Name under which the server keeps one durable position for this client. What the listeners have
-   * processed is then acknowledged by itself. One consumer is one connection: a newer one fences
+   * processed is then acknowledged by itself. One consumer is one connection: a younger one fences
    * this one (see the event `fenced`).
    */
   consumer?: string;
@@ -195,7 +195,7 @@ export interface ClientEvents {
     end?: Position;
     subscription: Subscription;
   };
-  /** A newer connection has taken this consumer over. This one stays offline until `goOnline()`. */
+  /** A younger connection has taken this consumer over. This one stays offline until `goOnline()`. */
   fenced: object;
   /** From the server (PROTOCOL.md, section 10), or `listener` or `hook`: your code has thrown. */
   error: {

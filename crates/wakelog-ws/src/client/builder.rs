@@ -50,7 +50,7 @@ impl ClientBuilder {
     }
 
     /// The name under which the server keeps one durable position for this client. What was
-    /// processed is acknowledged by itself. One consumer is one connection: a newer one fences this
+    /// processed is acknowledged by itself. One consumer is one connection: a younger one fences this
     /// one ([`Ended::Fenced`](super::Ended::Fenced)).
     #[must_use]
     pub fn consumer(mut self, name: impl Into<String>) -> Self {

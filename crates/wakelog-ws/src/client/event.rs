@@ -73,8 +73,8 @@ pub enum Ended {
     /// [`Client::close`](super::Client::close).
     #[error("the client was closed")]
     Closed,
-    /// A newer connection of this consumer has taken over.
-    #[error("a newer connection of this consumer has taken over")]
+    /// A younger connection of this consumer has taken over.
+    #[error("a younger connection of this consumer has taken over")]
     Fenced,
     /// The server will not have this client.
     #[error("the server refuses this client with close code {code}")]

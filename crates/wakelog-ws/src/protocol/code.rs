@@ -123,6 +123,6 @@ table! {
     Unauthorized = [4401, "unauthorized"],
     /// No `hello` in time, no heartbeat, or the client does not read.
     Silent = [4408, "silent"],
-    /// A newer connection of the consumer took over.
+    /// A younger connection of the consumer took over.
     Fenced = [4409, "fenced"],
 }

@@ -93,7 +93,7 @@ pub enum ServerMessage {
         #[serde(serialize_with = "as_map")]
         positions: Vec<(String, Position)>,
     },
-    /// A newer connection of the consumer has taken over.
+    /// A younger connection of the consumer has taken over.
     Fenced,
     /// The server is about to close; when to come back, in milliseconds.
     Bye {

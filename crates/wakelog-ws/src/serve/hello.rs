@@ -69,7 +69,7 @@ impl<S: EventSource> Desk<S> {
                 let _open_in_order = claimed.gate.lock().await;
                 match connection.is_ended() {
                     None => Some(shared.source.open_cursor(claimed.cursor).await),
-                    // A newer connection has the consumer.
+                    // A younger connection has the consumer.
                     Some(_) => None,
                 }
             };

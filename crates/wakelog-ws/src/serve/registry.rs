@@ -14,7 +14,7 @@ use super::members::Member;
 /// Why a connection was ended by the hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// A newer one has its consumer.
+    /// A younger one has its consumer.
     Fenced,
     /// Its identity has lost its rights.
     Revoked,
@@ -216,16 +216,23 @@ impl Registry {
         connections.len()
     }
 
-    /// Gives a consumer to a connection and fences the one that had it.
+    /// Gives a consumer to a connection and fences the one that had it. But if that one is younger,
+    /// this is what is left of a connection that its client has given up, and its `hello` comes
+    /// late: then this one is fenced.
     pub(super) fn claim(&self, cursor: String, connection: &Arc<Connection>) -> Claimed {
         let mut consumers = self.consumers.lock();
-        let (older, gate) = consumers.remove(&cursor).unzip();
+        let (holder, gate) = consumers.remove(&cursor).unzip();
         let gate = gate.unwrap_or_default();
-        let claim = (Arc::clone(connection), Arc::clone(&gate));
-        consumers.insert(cursor.clone(), claim);
+        let (mut owner, mut fenced) = (Arc::clone(connection), holder);
+        let younger =
+            |one: &&mut Arc<Connection>| one.id > connection.id && one.is_ended().is_none();
+        if let Some(holder) = fenced.as_mut().filter(younger) {
+            std::mem::swap(holder, &mut owner);
+        }
+        consumers.insert(cursor.clone(), (owner, Arc::clone(&gate)));
         drop(consumers);
-        if let Some(older) = older {
-            older.end(End::Fenced);
+        if let Some(fenced) = fenced {
+            fenced.end(End::Fenced);
         }
         Claimed { cursor, gate }
     }

@@ -157,11 +157,8 @@ impl<S: EventSource> Hub<S> {
         let place = self.shared.registry.enter().ok_or_else(full)?;
         self.arrive().await?;
         if let Some(hook) = &self.shared.authorize {
-            let answer = self
-                .shared
-                .ask(async { hook.upgrade(&upgrade).await })
-                .await;
-            answer.map_err(|failure| {
+            let asked = async { hook.upgrade(&upgrade).await };
+            self.shared.ask(asked).await.map_err(|failure| {
                 let status = if failure.code.retry() { 503 } else { 401 };
                 Refusal::new(status, failure.message)
             })?;
@@ -171,11 +168,8 @@ impl<S: EventSource> Hub<S> {
 
     /// Keeps those who come at once apart.
     async fn arrive(&self) -> Result<(), Refusal> {
-        let moment = self
-            .shared
-            .arrivals
-            .lock()
-            .count_within(now(), LONGEST_WAIT);
+        let arrivals = &self.shared.arrivals;
+        let moment = arrivals.lock().count_within(now(), LONGEST_WAIT);
         let stormed = |_| Refusal::new(503, "too many come at once");
         if let Some(moment) = moment.map_err(stormed)? {
             tokio::time::sleep_until(moment.into()).await;

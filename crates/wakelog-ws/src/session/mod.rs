@@ -233,7 +233,7 @@ impl Session {
         self.transmits.push_back(Transmit::Close(code));
     }
 
-    /// A newer connection of the consumer has taken over.
+    /// A younger connection of the consumer has taken over.
     pub fn handle_fenced(&mut self) {
         if !self.is_closed() {
             self.send(ServerMessage::Fenced);
