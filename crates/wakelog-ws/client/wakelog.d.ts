@@ -195,7 +195,7 @@ export interface ClientEvents {
     end?: Position;
     subscription: Subscription;
   };
-  /** A younger connection has taken this consumer over. This one stays offline until `goOnline()`. */
+  /** A younger connection has this consumer. This one stays offline until `goOnline()`. */
   fenced: object;
   /** From the server (PROTOCOL.md, section 10), or `listener` or `hook`: your code has thrown. */
   error: {

@@ -50,8 +50,8 @@ impl ClientBuilder {
     }
 
     /// The name under which the server keeps one durable position for this client. What was
-    /// processed is acknowledged by itself. One consumer is one connection: a younger one fences this
-    /// one ([`Ended::Fenced`](super::Ended::Fenced)).
+    /// processed is acknowledged by itself. One consumer is one connection: a younger one fences
+    /// this one ([`Ended::Fenced`](super::Ended::Fenced)).
     #[must_use]
     pub fn consumer(mut self, name: impl Into<String>) -> Self {
         self.settings.consumer = Some(name.into());

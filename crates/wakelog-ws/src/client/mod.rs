@@ -30,8 +30,8 @@
 //! - **Outbox.** [`Client::emit`] sends again, under the same id, until the server has answered.
 //! - **Cuts.** Whatever happens to the connection, the client dials again, after a random time that
 //!   the server has a say in, and goes on from the place of each subscription.
-//! - **Ends.** What is final is an [`Ended`]: closed, fenced by a younger connection of the consumer,
-//!   refused. Then only a new client helps.
+//! - **Ends.** What is final is an [`Ended`]: closed, fenced by a younger connection of the
+//!   consumer, refused. Then only a new client helps.
 //!
 //! For `wss://`, turn on a TLS feature of `tokio-tungstenite` in your own `Cargo.toml`.
 
