@@ -20,6 +20,9 @@ const PLACE_EVERY: u32 = 64 << 10;
 /// Bytes of a segment for each event and topic that may be held.
 const LINK_EVERY: usize = 16;
 
+/// Bytes of frames after which whoever builds may rest.
+const PACE_EVERY: usize = 64 << 10;
+
 /// So many events and topics are indexed of any segment.
 const LINKS_LEAST: usize = 4_096;
 
@@ -65,7 +68,8 @@ struct Building<'a> {
 }
 
 /// Indexes the frames from `from` on: up to the offset `below`, which a segment that is sealed must
-/// reach, or up to the published end with `None`. `None`: there is no event.
+/// reach, or up to the published end with `None`. `None`: there is no event. `pace` is called now
+/// and then.
 ///
 /// # Errors
 /// The segment is walked, because an index must know all that stands there: there are bytes that do
@@ -74,8 +78,9 @@ pub(super) fn build(
     segment: &Segment,
     from: Place,
     below: Option<u64>,
+    pace: &dyn Fn(),
 ) -> Result<Option<Vec<u8>>, Unfit> {
-    build_to(segment, segment.region().end(), from, below)
+    build_to(segment, segment.region().end(), from, below, pace)
 }
 
 /// As [`build`], and nothing at or behind the frame position `end`, which was the published end.
@@ -84,6 +89,7 @@ pub(super) fn build_to(
     end: usize,
     from: Place,
     below: Option<u64>,
+    pace: &dyn Fn(),
 ) -> Result<Option<Vec<u8>>, Unfit> {
     let bytes = segment.region().bytes(HEADER_BYTES..end).ok_or(Unfit)?;
     let mut building = Building {
@@ -102,7 +108,12 @@ pub(super) fn build_to(
         last: (0, 0),
     };
     let mut place = from;
+    let mut paced = from.at;
     while below.is_none_or(|below| place.offset < below) && place.at < end {
+        if place.at >= paced + PACE_EVERY {
+            paced = place.at;
+            pace();
+        }
         let before = place;
         match segment.step(&mut place) {
             Step::Frame(frame) if frame.at + frame.head.bytes() <= end => {

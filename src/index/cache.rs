@@ -129,7 +129,8 @@ impl Indexes {
     }
 
     /// Writes the index of a segment beside it, all in one run, building it if need be; `below` as
-    /// in [`Indexes::get`]. Once it is written it is read from the file.
+    /// in [`Indexes::get`]. Once it is written it is read from the file. `pace` is called now and
+    /// then while it is built.
     ///
     /// # Errors
     /// What the directory says. An index is derived: nobody needs to know.
@@ -138,6 +139,7 @@ impl Indexes {
         dir: &dyn Directory,
         segment: &Segment,
         below: Option<u64>,
+        pace: &dyn Fn(),
     ) -> io::Result<()> {
         let slot = self.slot(segment);
         let known = slot.known.lock();
@@ -150,7 +152,7 @@ impl Indexes {
         let bytes = match run.as_ref().map(|run| run.bytes()) {
             Some(Bytes::Mapped(_)) => return Ok(()),
             Some(Bytes::Heap(bytes)) => Arc::clone(bytes),
-            None => match build(segment, segment.start(), below) {
+            None => match build(segment, segment.start(), below, pace) {
                 Ok(Some(bytes)) => bytes.into(),
                 Ok(None) | Err(Unfit) => return Ok(()),
             },
@@ -231,7 +233,8 @@ impl Known {
             from = last.place(segment, last.from(), last.first());
             runs.pop();
         }
-        let built = build(segment, from, below);
+        // Somebody waits for it.
+        let built = build(segment, from, below, &|| {});
         let Ok(bytes) = built else {
             self.hopeless = true;
             return;

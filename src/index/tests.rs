@@ -95,7 +95,7 @@ impl Written {
     }
 
     fn run(&self) -> Run {
-        let bytes = build(&self.segment, self.segment.start(), None).unwrap();
+        let bytes = build(&self.segment, self.segment.start(), None, &|| {}).unwrap();
         Run::open(Bytes::Heap(bytes.unwrap().into()), &self.segment).unwrap()
     }
 
@@ -218,10 +218,10 @@ fn an_event_that_comes_while_an_index_is_built_is_not_passed_over() {
     written.put_epoch(2);
     let end = written.segment.region().end();
     written.put(&[(&["late"], b"")]);
-    let bytes = build_to(&written.segment, end, written.segment.start(), None).unwrap();
+    let bytes = build_to(&written.segment, end, written.segment.start(), None, &|| {}).unwrap();
     let run = Run::open(Bytes::Heap(bytes.unwrap().into()), &written.segment).unwrap();
     assert_eq!((run.next(), run.covers()), (before.offset, before.at));
-    let late = build(&written.segment, run.end(&written.segment), None).unwrap();
+    let late = build(&written.segment, run.end(&written.segment), None, &|| {}).unwrap();
     let late = Run::open(Bytes::Heap(late.unwrap().into()), &written.segment).unwrap();
     let runs = vec![Arc::new(run), Arc::new(late)];
     let found = matches(&Index { runs }, &written.segment, &filters(&["late"]), 0);
@@ -240,7 +240,7 @@ fn what_a_build_may_hold_is_bounded() {
     while written.writer.fits(200) {
         written.put(&[(&topics, b"")]);
     }
-    let built = build(&written.segment, written.segment.start(), None);
+    let built = build(&written.segment, written.segment.start(), None, &|| {});
     assert_eq!(built, Err(Unfit));
     let indexes = Indexes::default();
     let got = indexes.get(&written.dir, &written.segment, None, &mut false);
@@ -250,7 +250,7 @@ fn what_a_build_may_hold_is_bounded() {
     while usual.writer.fits(200) {
         usual.put(&[(&topics[..3], b"")]);
     }
-    assert!(build(&usual.segment, usual.segment.start(), None).is_ok());
+    assert!(build(&usual.segment, usual.segment.start(), None, &|| {}).is_ok());
 }
 
 #[test]
@@ -258,7 +258,9 @@ fn a_file_is_taken_by_its_own_segment_alone() {
     let mut written = segment_of(1 << 16, 0);
     written.fill(100);
     let indexes = Indexes::default();
-    indexes.write(&written.dir, &written.segment, None).unwrap();
+    indexes
+        .write(&written.dir, &written.segment, None, &|| {})
+        .unwrap();
     let name = segment::index_name_of(0);
     let bytes = written.dir.read(&name);
     let at_hand = |written: &Written| {
@@ -292,14 +294,16 @@ fn the_index_of_a_sealed_segment_ends_where_the_next_one_begins() {
     let below = written.writer.place().offset;
     written.fill(50);
     let indexes = Indexes::default();
-    indexes.write(&written.dir, &written.segment, None).unwrap();
+    indexes
+        .write(&written.dir, &written.segment, None, &|| {})
+        .unwrap();
     // Places are taken from what is there.
     assert!(indexes.peek(&written.dir, &written.segment).is_some());
     let mut built = false;
     let got = indexes.get(&written.dir, &written.segment, Some(below), &mut built);
     assert_eq!((got.map(|index| index.next()), built), (Some(below), true));
     indexes
-        .write(&written.dir, &written.segment, Some(below))
+        .write(&written.dir, &written.segment, Some(below), &|| {})
         .unwrap();
     built = false;
     let again = Indexes::default().get(&written.dir, &written.segment, Some(below), &mut built);
@@ -314,7 +318,7 @@ fn the_index_of_a_sealed_segment_ends_where_the_next_one_begins() {
 fn every_bit_and_every_length_is_right_or_found() {
     let mut written = segment_of(1 << 16, 40);
     written.fill(150);
-    let whole = build(&written.segment, written.segment.start(), None);
+    let whole = build(&written.segment, written.segment.start(), None, &|| {});
     let whole = whole.unwrap().unwrap();
     let check = |bytes: Vec<u8>, what: &str| {
         let Some(run) = Run::open(Bytes::Heap(bytes.into()), &written.segment) else {
@@ -356,7 +360,7 @@ fn an_index_is_small() {
         written.put(&[(&[&topic], &[5; 100])]);
         data += 100 + topic.len();
     }
-    let bytes = build(&written.segment, written.segment.start(), None);
+    let bytes = build(&written.segment, written.segment.start(), None, &|| {});
     let bytes = bytes.unwrap().unwrap().len();
     assert!(bytes * 100 <= data * 15, "{bytes} bytes for {data}");
 }
@@ -370,7 +374,7 @@ fn as_many_topics_as_events_do_no_harm() {
         written.put(&[(&[&format!("t{n}")], b"")]);
     }
     assert!(n > 100_000);
-    let bytes = build(&written.segment, written.segment.start(), None);
+    let bytes = build(&written.segment, written.segment.start(), None, &|| {});
     let bytes = bytes.unwrap().unwrap();
     assert!(
         bytes.len() < 3 << 20,

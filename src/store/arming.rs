@@ -15,7 +15,7 @@ const WINDOW: usize = 1 << 20;
 /// long as this takes.
 const PIECE: usize = 128 << 10;
 /// What has to be armed ahead of the appends before the armer rests after each piece.
-const ENOUGH: usize = 256 << 10;
+const ENOUGH: usize = 512 << 10;
 const REST: Duration = Duration::from_micros(50);
 
 /// How far the active segment is armed, in frame positions. Guarded by the append lock.

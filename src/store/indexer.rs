@@ -7,13 +7,18 @@ use crate::format::HEADER_BYTES;
 use crate::host;
 use crate::index::Index;
 use crate::segment::{self, Segment};
-use crate::sync::Parker;
+use crate::sync::{self, Parker};
 use crate::types::to_usize;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Sealed segments that wait for their index. Of more than that, the oldest are left to whoever
 /// reads them.
 const MOST_WAITING: usize = 1_024;
+
+/// How long the thread rests now and then while it builds: nobody waits for it, and it must not
+/// keep those from the processor that make pages ahead of appends.
+const REST: Duration = Duration::from_micros(100);
 
 /// What of them is still done when the log is closed.
 const LAST_ONES: usize = 4;
@@ -80,7 +85,7 @@ impl Shared {
         let bytes = active.region().end().saturating_sub(HEADER_BYTES);
         if bytes >= to_usize(self.options.scan_bytes_value()) {
             // So that after an open only what comes then has to be walked.
-            let _ = self.indexes.write(&*self.dir, &active, None);
+            let _ = self.indexes.write(&*self.dir, &active, None, &|| {});
         }
     }
 
@@ -94,7 +99,12 @@ impl Shared {
         if segment.base() != base || below == u64::MAX {
             return;
         }
-        let _ = self.indexes.write(&*self.dir, &segment, Some(below));
+        let pace = || {
+            if !self.marks.closed() {
+                sync::rest(REST);
+            }
+        };
+        let _ = self.indexes.write(&*self.dir, &segment, Some(below), &pace);
         if base < self.marks.first() {
             // Its segment was trimmed meanwhile.
             let _ = self.dir.unlink(&segment::index_name_of(base));
