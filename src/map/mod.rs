@@ -164,7 +164,9 @@ impl Region {
     pub(crate) fn fetch(&self, range: Range<usize>) {
         #[cfg(target_arch = "x86_64")]
         {
-            let mut at = range.start;
+            // From the beginning of a line on: the last byte may stand in one more than the length
+            // says.
+            let mut at = range.start - range.start % CACHE_LINE;
             while at < range.end {
                 let line = self.shared.base.as_ptr().wrapping_add(at);
                 // SAFETY: a prefetch reads no value and faults on no address.
