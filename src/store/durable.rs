@@ -51,11 +51,11 @@ impl DurableWaits {
         self.0.lock().waiting.remove(&ticket);
     }
 
-    /// Wakes those whose goal is reached.
-    pub(super) fn wake_due(&self, shared: &Shared) {
+    /// Wakes those whose goal is reached, and says how many they were.
+    pub(super) fn wake_due(&self, shared: &Shared) -> usize {
         let mut waits = self.0.lock();
         if waits.waiting.is_empty() {
-            return;
+            return 0;
         }
         let (durable, done) = (shared.marks.durable(), shared.rounds.done());
         let mut due = Vec::new();
@@ -70,7 +70,9 @@ impl DurableWaits {
             !reached
         });
         drop(waits);
+        let woken = due.len();
         due.into_iter().for_each(Waker::wake);
+        woken
     }
 
     pub(super) fn wake_all(&self) {

@@ -10,7 +10,8 @@ use crate::options::SyncPolicy;
 use crate::recovery::DurablePlace;
 use crate::segment::{self, Place, Segment};
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{Instant, MutexGuard, Plant, planted};
+use crate::sync::{Instant, MutexGuard, Plant, planted, thread};
+use crate::types::to_u64;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +59,8 @@ pub(super) struct Progress {
     pub(super) mark_file: Option<MarkFile>,
     /// Since when the mark has something that is not on the disk.
     mark_unsynced: Option<Instant>,
+    /// How many waited for the events of the last round.
+    woken: usize,
 }
 
 impl Progress {
@@ -66,6 +69,7 @@ impl Progress {
             durable,
             mark_file,
             mark_unsynced: None,
+            woken: 0,
         }
     }
 
@@ -164,6 +168,7 @@ impl Shared {
         if self.poisoned() {
             return false;
         }
+        self.let_others_come(progress.woken);
         let (asked, began) = (self.rounds.asked(), Instant::now());
         let mut made = self.carry(&mut progress);
         if closing && made.is_ok() {
@@ -181,8 +186,20 @@ impl Shared {
         drop(progress);
         self.synced.took(began.elapsed());
         self.rounds.finish(asked);
-        self.durable_waits.wake_due(self);
+        let _ = self.durable_waits.wake_due(self);
         true
+    }
+
+    /// Under `Always` those whom the last round has let go are about to append again. They go
+    /// first, so that one sync carries all of them and not the first one alone.
+    fn let_others_come(&self, woken: usize) {
+        let all = self.marks.next() + to_u64(woken);
+        for _ in 0..woken {
+            if self.options.sync_value() != SyncPolicy::Always || self.marks.next() >= all {
+                break;
+            }
+            thread::yield_now();
+        }
     }
 
     /// Brings everything so far to the disk. The first error is final.
@@ -272,7 +289,7 @@ impl Shared {
         self.synced.reach(&progress.durable);
         let asleep = self.marks.durable.publish(place.offset);
         self.wake_readers(Level::Durable, asleep);
-        self.durable_waits.wake_due(self);
+        progress.woken = self.durable_waits.wake_due(self);
         progress.write_mark()?;
         if sabotaged!("mark-before-sync") {
             progress.sync_mark()?;
