@@ -1,10 +1,11 @@
 //! Who waits for which topics: the registry that readers sign into and the dispatcher reads from.
 //!
-//! A waiter is woken once and is gone. `scanned` is the offset up to which the dispatcher has
-//! looked at events on behalf of everyone registered. Whoever registers has itself read up to some
-//! offset; if that is lower, `scanned` goes back to it, so nothing between the two is overlooked.
-//! While the dispatcher is looking, the lower of the two is remembered and applied when it ends:
-//! events that it passed before the registration are looked at again.
+//! A waiter is woken once. Its entry stays, and so does what it is listed under, but for the topic
+//! that has woken it: to wait again costs the same however many wait. `scanned` is the offset up to
+//! which the dispatcher has looked at events on behalf of everyone who waits. Whoever signs in has
+//! itself read up to some offset; if that is lower, `scanned` goes back to it, so nothing between
+//! the two is overlooked. While the dispatcher is looking, the lower of the two is remembered and
+//! applied when it ends: events that it passed before the sign-in are looked at again.
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, Plant, planted};
@@ -13,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::Waker;
 
-/// One registration. It remembers up to where the dispatcher had looked when it was woken.
+/// An entry of the registry. It remembers up to where the dispatcher had looked when it was woken.
 #[derive(Clone, Debug)]
 pub(crate) struct Ticket {
     number: u64,
@@ -23,24 +24,36 @@ pub(crate) struct Ticket {
 #[derive(Debug)]
 struct Waiter {
     filters: FilterSet,
-    waker: Waker,
-    /// Stored when it is taken out.
+    /// Which of the filters, literals first, it is listed under. All of them while it waits.
+    listed: Box<[bool]>,
+    /// None once it was woken, until it waits again.
+    waker: Option<Waker>,
+    /// Stored when it is woken.
     seen: Arc<AtomicU64>,
+}
+
+/// One filter of one waiter. It may be that of one that does not wait, until it is met.
+#[derive(Debug)]
+struct Listed {
+    ticket: u64,
+    filter: usize,
 }
 
 #[derive(Debug, Default)]
 struct Registry {
     waiters: HashMap<u64, Waiter>,
+    /// How many of them have not been woken.
+    waiting: usize,
     /// Literal filters: an event's topic finds its waiters with one look-up.
-    literal: HashMap<Box<str>, Vec<u64>>,
-    /// Waiters with at least one wildcard filter: tried one by one.
-    wild: Vec<(Filter, u64)>,
+    literal: HashMap<Box<str>, Vec<Listed>>,
+    /// Filters with wildcards: tried one by one.
+    wild: Vec<(Filter, Listed)>,
     next_ticket: u64,
-    /// Below this, the dispatcher has looked at every event on behalf of everyone registered.
+    /// Below this, the dispatcher has looked at every event on behalf of everyone who waits.
     scanned: u64,
     /// The dispatcher is looking at a range, and some of it may lie behind it already.
     looking: bool,
-    /// From where it must look again: the lowest place of those who registered meanwhile.
+    /// From where it must look again: the lowest place of those who signed in meanwhile.
     again: Option<u64>,
 }
 
@@ -48,73 +61,44 @@ struct Registry {
 #[derive(Debug, Default)]
 pub(crate) struct Waiters(Mutex<Registry>);
 
-/// What a registration asks of the caller.
-#[derive(Clone, Debug)]
-pub(crate) struct Registered {
-    pub(crate) ticket: Ticket,
-    /// The dispatcher may be parked and must be woken: nobody waited before, so its bit may be
-    /// clear, or it has to look again at events that this waiter has not seen.
-    pub(crate) wake: bool,
-}
-
 impl Waiters {
-    /// Registers a waiter that has seen every event below `from`; `None` if `most` wait already.
-    pub(crate) fn register(
+    /// Waits with an entry, or makes one with these filters. The waiter has seen every event below
+    /// `from`. `None` if `most` wait already.
+    ///
+    /// `true`: the dispatcher may be parked and must be woken: nobody waited before, so its bit
+    /// may be clear, or it has to look again at events that this waiter has not seen.
+    pub(crate) fn sign_in(
         &self,
+        ticket: &mut Option<Ticket>,
         filters: &FilterSet,
         from: u64,
-        waker: Waker,
+        waker: &Waker,
         most: u32,
-    ) -> Option<Registered> {
+    ) -> Option<bool> {
         let mut registry = self.0.lock();
-        if registry.waiters.len() >= to_usize(most) {
+        if let Some(ticket) = &*ticket {
+            let waiter = registry.waiters.get_mut(&ticket.number);
+            if let Some(waits) = waiter.and_then(|waiter| waiter.waker.as_mut()) {
+                waits.clone_from(waker);
+                return Some(false);
+            }
+        }
+        if registry.waiting >= to_usize(most) {
             return None;
         }
-        let first = registry.waiters.is_empty();
+        let first = registry.waiting == 0;
         let wake = registry.begin_at(from, first);
-        let ticket = registry.next_ticket;
-        registry.next_ticket += 1;
-        for filter in filters.literals() {
-            registry
-                .literal
-                .entry(filter.as_str().into())
-                .or_default()
-                .push(ticket);
-        }
-        for filter in filters.patterns() {
-            registry.wild.push((filter.clone(), ticket));
-        }
-        let seen = Arc::new(AtomicU64::new(from));
-        registry.waiters.insert(
-            ticket,
-            Waiter {
-                filters: filters.clone(),
-                waker,
-                seen: Arc::clone(&seen),
-            },
-        );
-        let number = ticket;
-        Some(Registered {
-            ticket: Ticket { number, seen },
-            wake,
-        })
+        let ticket = ticket.get_or_insert_with(|| registry.enter(filters));
+        ticket.seen.store(from, Ordering::Release);
+        registry.list(ticket.number, waker);
+        Some(wake)
     }
 
-    /// Replaces the waker of a registration. `false`: it was woken meanwhile and is gone.
-    pub(crate) fn update(&self, ticket: &Ticket, waker: &Waker) -> bool {
-        match self.0.lock().waiters.get_mut(&ticket.number) {
-            Some(waiter) => {
-                waiter.waker.clone_from(waker);
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// Up to where the dispatcher has looked for a registration: nothing below is for it.
+    /// Up to where the dispatcher has looked for an entry: nothing below is for it.
     pub(crate) fn seen_for(&self, ticket: &Ticket) -> u64 {
         let registry = self.0.lock();
-        if registry.waiters.contains_key(&ticket.number) {
+        let waiter = registry.waiters.get(&ticket.number);
+        if waiter.is_some_and(|waiter| waiter.waker.is_some()) {
             registry.looked_at()
         } else {
             ticket.seen.load(Ordering::Acquire)
@@ -126,30 +110,23 @@ impl Waiters {
         self.0.lock().looked_at()
     }
 
-    /// Takes a registration back. No effect if it was woken meanwhile.
+    /// Takes an entry out.
     pub(crate) fn cancel(&self, ticket: &Ticket) {
         self.0.lock().remove(ticket.number);
     }
 
     /// How many wait.
     pub(crate) fn count(&self) -> usize {
-        self.0.lock().waiters.len()
+        self.0.lock().waiting
     }
 
     /// Wakes everybody: what changed is not an event (poison, reopen, close, a gap).
     pub(crate) fn wake_all(&self) {
         let mut registry = self.0.lock();
         let seen = registry.looked_at();
-        let wakers: Vec<Waker> = registry
-            .waiters
-            .drain()
-            .map(|(_, waiter)| {
-                waiter.seen.store(seen, Ordering::Release);
-                waiter.waker
-            })
-            .collect();
-        registry.literal.clear();
-        registry.wild.clear();
+        let waiters = registry.waiters.values_mut();
+        let wakers: Vec<Waker> = waiters.filter_map(|waiter| waiter.take(seen)).collect();
+        registry.waiting = 0;
         drop(registry);
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -157,7 +134,7 @@ impl Waiters {
     /// The dispatcher begins to look: from where, or `None` if nobody waits.
     pub(crate) fn begin_scan(&self) -> Option<u64> {
         let mut registry = self.0.lock();
-        if registry.waiters.is_empty() {
+        if registry.waiting == 0 {
             return None;
         }
         registry.looking = true;
@@ -174,7 +151,7 @@ impl Waiters {
         registry.scanned
     }
 
-    /// Takes out the waiters that this audience concerns; the caller wakes them when it holds
+    /// Takes the wakers of those whom this audience concerns; the caller wakes them when it holds
     /// nothing.
     pub(crate) fn take<'a>(
         &self,
@@ -183,27 +160,42 @@ impl Waiters {
         taken: &mut Vec<Waker>,
     ) {
         let mut registry = self.0.lock();
-        let mut tickets: Vec<u64> = Vec::new();
-        for topic in to.clone() {
-            // All of a topic at once: most of them are taken.
-            tickets.extend(registry.literal.remove(topic).into_iter().flatten());
-            let wild = registry
-                .wild
-                .iter()
-                .filter(|(filter, _)| filter.matches(topic));
-            tickets.extend(wild.map(|(_, ticket)| ticket));
-        }
-        for ticket in tickets {
-            let Some(waiter) = registry.waiters.get(&ticket) else {
-                continue;
+        let (seen, before) = (registry.looked_at(), taken.len());
+        let Registry {
+            waiters,
+            literal,
+            wild,
+            ..
+        } = &mut *registry;
+        // Whether it stays listed.
+        let mut visit = |listed: &Listed, hears: bool| {
+            let Some(waiter) = waiters.get_mut(&listed.ticket) else {
+                return false;
             };
-            if waiter.filters.matches(to.clone(), not_to.clone()) {
-                taken.extend(registry.remove(ticket));
-            } else {
-                // The event is not to it.
-                registry.put_back(ticket, to.clone());
+            let concerns = |waiter: &Waiter| waiter.filters.matches(to.clone(), not_to.clone());
+            if waiter.waker.is_some() && !(hears && concerns(waiter)) {
+                return true;
             }
+            waiter.listed[listed.filter] = false;
+            taken.extend(waiter.take(seen));
+            false
+        };
+        for topic in to.clone() {
+            if let Some(list) = literal.get_mut(topic) {
+                list.retain(|listed| visit(listed, true));
+            }
+            wild.retain(|(filter, listed)| visit(listed, filter.matches(topic)));
         }
+        registry.waiting -= taken.len() - before;
+    }
+}
+
+impl Waiter {
+    /// It is woken, and does not wait any more.
+    fn take(&mut self, seen: u64) -> Option<Waker> {
+        let waker = self.waker.take()?;
+        self.seen.store(seen, Ordering::Release);
+        Some(waker)
     }
 }
 
@@ -227,43 +219,70 @@ impl Registry {
         wake
     }
 
-    /// Enters a waiter again under those of `topics` that it waits for and is not entered under.
-    fn put_back<'a>(&mut self, ticket: u64, topics: impl Iterator<Item = &'a str>) {
-        let Some(waiter) = self.waiters.get(&ticket) else {
+    /// Makes an entry that nobody waits with yet.
+    fn enter(&mut self, filters: &FilterSet) -> Ticket {
+        let number = self.next_ticket;
+        self.next_ticket += 1;
+        let seen = Arc::new(AtomicU64::new(0));
+        let waiter = Waiter {
+            filters: filters.clone(),
+            listed: filters.filters().map(|_| false).collect(),
+            waker: None,
+            seen: Arc::clone(&seen),
+        };
+        self.waiters.insert(number, waiter);
+        Ticket { number, seen }
+    }
+
+    /// Somebody waits with this entry.
+    fn list(&mut self, ticket: u64, waker: &Waker) {
+        let Some(waiter) = self.waiters.get_mut(&ticket) else {
             return;
         };
-        for topic in topics {
-            let waits = waiter
-                .filters
-                .literals()
-                .iter()
-                .any(|filter| filter.as_str() == topic);
-            let entered = self
-                .literal
-                .get(topic)
-                .is_some_and(|all| all.contains(&ticket));
-            if waits && !entered {
-                self.literal.entry(topic.into()).or_default().push(ticket);
+        waiter.waker = Some(waker.clone());
+        self.waiting += 1;
+        let filters = waiter.filters.filters().zip(&mut waiter.listed).enumerate();
+        for (index, (filter, is_listed)) in filters {
+            if std::mem::replace(is_listed, true) {
+                continue;
+            }
+            let listed = Listed {
+                ticket,
+                filter: index,
+            };
+            if !filter.is_literal() {
+                self.wild.push((filter.clone(), listed));
+            } else if let Some(list) = self.literal.get_mut(filter.as_str()) {
+                list.push(listed);
+            } else {
+                self.literal.insert(filter.as_str().into(), vec![listed]);
             }
         }
     }
 
-    fn remove(&mut self, ticket: u64) -> Option<Waker> {
-        let seen = self.looked_at();
-        let waiter = self.waiters.remove(&ticket)?;
-        waiter.seen.store(seen, Ordering::Release);
+    fn remove(&mut self, ticket: u64) {
+        let Some(waiter) = self.waiters.remove(&ticket) else {
+            return;
+        };
+        if waiter.waker.is_some() {
+            let seen = self.looked_at();
+            waiter.seen.store(seen, Ordering::Release);
+            self.waiting -= 1;
+        }
         for filter in waiter.filters.literals() {
-            if let Some(tickets) = self.literal.get_mut(filter.as_str()) {
-                tickets.retain(|other| *other != ticket);
-                if tickets.is_empty() {
-                    self.literal.remove(filter.as_str());
-                }
+            let Some(list) = self.literal.get_mut(filter.as_str()) else {
+                continue;
+            };
+            if let Some(at) = list.iter().position(|listed| listed.ticket == ticket) {
+                list.swap_remove(at);
+            }
+            if list.is_empty() {
+                self.literal.remove(filter.as_str());
             }
         }
         if !waiter.filters.patterns().is_empty() {
-            self.wild.retain(|(_, other)| *other != ticket);
+            self.wild.retain(|(_, listed)| listed.ticket != ticket);
         }
-        Some(waiter.waker)
     }
 }
 
@@ -271,11 +290,22 @@ impl Registry {
 mod tests {
     use super::*;
 
-    fn waits_from(waiters: &Waiters, topic: &str, from: u64) -> Registered {
-        let filters = FilterSet::new([topic], None).unwrap();
-        waiters
-            .register(&filters, from, Waker::noop().clone(), 10)
-            .unwrap()
+    struct Signed {
+        ticket: Ticket,
+        wake: bool,
+    }
+
+    fn waits_from(waiters: &Waiters, topic: &str, from: u64) -> Signed {
+        let mut ticket = None;
+        let wake = again_from(waiters, &mut ticket, topic, from);
+        let ticket = ticket.unwrap();
+        Signed { ticket, wake }
+    }
+
+    fn again_from(waiters: &Waiters, ticket: &mut Option<Ticket>, topic: &str, from: u64) -> bool {
+        let filters = FilterSet::new([topic, "all"], None).unwrap();
+        let signed = waiters.sign_in(ticket, &filters, from, Waker::noop(), 10);
+        signed.unwrap()
     }
 
     fn pass(waiters: &Waiters, topic: &str) -> usize {
@@ -335,5 +365,36 @@ mod tests {
         assert_eq!(waiters.seen_for(&behind), 5);
         assert_eq!(pass(&waiters, "b"), 1);
         assert_eq!(waiters.seen_for(&behind), 5);
+    }
+
+    /// Whoever waits again is found again, without another entry, and is counted while it waits.
+    #[test]
+    fn who_waits_again_keeps_the_entry() {
+        let waiters = Waiters::default();
+        let mut tickets = [None, None];
+        for round in 0..3 {
+            for ticket in &mut tickets {
+                again_from(&waiters, ticket, "a", 10 + round);
+            }
+            assert_eq!(waiters.count(), 2);
+            let topic = ["a", "all", "a"][to_usize(u32::try_from(round).unwrap())];
+            assert_eq!((pass(&waiters, topic), pass(&waiters, topic)), (2, 0));
+            assert_eq!((waiters.count(), waiters.begin_scan()), (0, None));
+        }
+        again_from(&waiters, &mut tickets[0], "a", 13);
+        waiters.wake_all();
+        assert_eq!(waiters.count(), 0);
+        again_from(&waiters, &mut tickets[1], "a", 13);
+        let entries = |waiters: &Waiters| {
+            let registry = waiters.0.lock();
+            let literal = registry.literal.values().map(Vec::len).sum::<usize>();
+            (registry.waiters.len(), literal)
+        };
+        assert_eq!(entries(&waiters), (2, 4));
+        for ticket in tickets.iter().flatten() {
+            waiters.cancel(ticket);
+            waiters.cancel(ticket);
+        }
+        assert_eq!((entries(&waiters), waiters.count()), ((0, 0), 0));
     }
 }

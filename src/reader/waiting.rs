@@ -40,23 +40,14 @@ impl Reading {
     }
 
     fn sign_in(&mut self, shared: &Shared, waker: &Waker) -> Result<(), ReadError> {
-        let waiters = shared.waiters(self.level);
-        if self
-            .ticket
-            .as_ref()
-            .is_some_and(|ticket| waiters.update(ticket, waker))
-        {
-            return Ok(());
-        }
         let most = shared.options.max_waiters_value();
         let from = self.scanner.next();
         let room = most - u32::from(shared.seat(self.level).is_taken());
-        let Some(signed) = waiters.register(&self.filters, from, waker.clone(), room) else {
-            return Err(ReadError::TooManyWaiters { limit: most });
-        };
-        self.ticket = Some(signed.ticket);
-        if signed.wake {
-            shared.wake_dispatcher();
+        let waiters = shared.waiters(self.level);
+        match waiters.sign_in(&mut self.ticket, &self.filters, from, waker, room) {
+            None => return Err(ReadError::TooManyWaiters { limit: most }),
+            Some(true) => shared.wake_dispatcher(),
+            Some(false) => {}
         }
         Ok(())
     }

@@ -198,10 +198,8 @@ fn the_dispatcher_wakes_who_comes_late() {
         let _ = shared.signals.dispatcher.set(parker.unparker().clone());
         // Somebody else waits already, and the seat is taken.
         let filters = FilterSet::new(["else"], None).unwrap();
-        let waker = Waker::noop().clone();
-        shared
-            .waiters(ReadLevel::Visible)
-            .register(&filters, 0, waker, 9);
+        let waiters = shared.waiters(ReadLevel::Visible);
+        waiters.sign_in(&mut None, &filters, 0, Waker::noop(), 9);
         let _seated = shared.seat(ReadLevel::Visible).take(parker.unparker());
         let dispatcher = thread::spawn({
             let shared = Arc::clone(&shared);
