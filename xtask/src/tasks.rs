@@ -87,6 +87,7 @@ fn rust_stages(stages: &mut Stages, full: bool) {
         let mut command = cargo("doc --workspace --no-deps");
         plain(command.env("RUSTDOCFLAGS", "-D warnings"))
     });
+    // wakelog-ws asks for the log's feature `serde`, so the tests of that are among these.
     stages.run("tests", || {
         let mut command = cargo("test --workspace --no-fail-fast");
         if full {
@@ -101,9 +102,6 @@ fn rust_stages(stages: &mut Stages, full: bool) {
         counted(&mut command)
     });
     stages.run("chaos", || chaos_stage(full));
-    stages.run("serde", || {
-        counted(&mut cargo("test -p wakelog --lib --features serde serial"))
-    });
 }
 
 /// A Python that has the packages `websockets` and `kosoku`, in an environment of its own.
