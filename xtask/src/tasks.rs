@@ -206,7 +206,8 @@ fn node_tests() -> Command {
 
 /// Builds the chat server and returns its place: next to this very program's, in the same profile.
 fn chat_server() -> Result<PathBuf, String> {
-    plain(&mut cargo("build --package wakelog-ws --example chat"))?;
+    // With the whole workspace, so that it is the one that the tests have built.
+    plain(&mut cargo("build --workspace --example chat"))?;
     let this = env::current_exe().map_err(|error| error.to_string())?;
     let server = this.with_file_name("examples").join("chat");
     if server.is_file() {
