@@ -30,9 +30,11 @@ cargo xtask <task>
   soak --minutes N [--seed S]
                  everything that is chosen at random, with fresh seeds, until the time is over;
                  ends with one screen: what was tried, what was lost
-  chaos [--minutes N] [--cuts N] [--kills N] [--seed S] [--power yes|no|try]
-                 clients whose connections are cut and a server that is killed: does every event
-                 arrive, once for each position? Ends with one screen
+  chaos [--minutes N] [--cuts N] [--kills N] [--full N] [--flips N] [--seed S]
+        [--power yes|no|try]
+                 clients whose connections are cut, a server that is killed, a disk that is full:
+                 does every event arrive, once for each position? With --flips each kill flips a
+                 bit of the log: is what is lost told? Ends with one screen
   screenshot     runs the browser test and saves docs/chat.png
   bench-peers    wakelog and its rivals in one run, see crates/wakelog-bench/README.md;
                  --quick for less of it, `bench-peers help` for the rest

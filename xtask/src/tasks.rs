@@ -144,19 +144,24 @@ pub(crate) fn chaos(options: &[&str]) -> Result<bool, String> {
 }
 
 /// So many faults that each kind is among them, always from the same seed unless
-/// `WAKELOG_CHAOS_SEED` is another. Nothing in it depends on how fast the machine is, but for how
-/// long it takes.
+/// `WAKELOG_CHAOS_SEED` is another; then a run in which bits of the log are flipped. Nothing in
+/// them depends on how fast the machine is, but for how long they take.
 fn chaos_stage(full: bool) -> Result<Count, String> {
-    let mut command = cargo("run --package wakelog-chaos -- run");
-    command.args("--seconds 15 --cuts 300 --kills 30 --healing 120 --seed".split(' '));
-    command.arg(env::var("WAKELOG_CHAOS_SEED").unwrap_or_else(|_| "1".to_owned()));
+    let seed = env::var("WAKELOG_CHAOS_SEED").unwrap_or_else(|_| "1".to_owned());
+    let run = |options: &str| {
+        let mut command = cargo("run --package wakelog-chaos -- run --healing 120");
+        command.args(["--seed", &seed]).args(options.split(' '));
+        command
+    };
+    let mut command = run("--seconds 15 --cuts 300 --kills 30 --full 1");
     if full {
         foreign_clients(&mut command)?;
     }
     if full && tools::is_root() {
         command.args(["--power", "yes"]);
     }
-    plain(&mut command)
+    plain(&mut command)?;
+    plain(&mut run("--seconds 8 --kills 15 --flips 15"))
 }
 
 /// Gives the delivery test what its clients in other languages need.

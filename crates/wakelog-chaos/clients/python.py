@@ -25,6 +25,7 @@ def session(position):
     answer = client.subscribe("s", FILTERS, position=position)
     if answer["type"] == "reset":
         tell("reset")
+        yield None
         return
     yield position
     while True:

@@ -3,8 +3,8 @@
 use std::io::{Error, Result};
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -13,16 +13,28 @@ use tokio::sync::{Notify, broadcast};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use crate::flips::Flip;
 use crate::history::Fact;
 use crate::power::{Disk, stands_still};
 use crate::proxy::Network;
+use crate::random::Random;
 use crate::record::Record;
 
 /// Longer than a server takes to start or to end in order.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What has come of a start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Started {
+    Listens,
+    /// It says why it cannot, and has ended.
+    Refuses(String),
+}
+
 pub(crate) struct Server {
     dir: PathBuf,
+    /// Who may have a cursor: of one that is damaged it is told.
+    consumers: Vec<String>,
     /// What the directory is on, if that can lose power.
     disk: Option<Disk>,
     network: Arc<Network>,
@@ -30,11 +42,14 @@ pub(crate) struct Server {
     running: Option<(Child, ChildStdin, JoinHandle<()>)>,
     /// The ids of events that the process itself has appended.
     pub(crate) appended: broadcast::Sender<String>,
+    /// How many of them it has refused.
+    refused: Arc<AtomicU64>,
 }
 
 impl Server {
     pub(crate) fn new(
         dir: PathBuf,
+        consumers: Vec<String>,
         disk: Option<Disk>,
         network: Arc<Network>,
         record: Record,
@@ -42,17 +57,28 @@ impl Server {
         let (appended, _) = broadcast::channel(1024);
         Self {
             dir,
+            consumers,
             disk,
             network,
             record,
             running: None,
             appended,
+            refused: Arc::default(),
         }
     }
 
+    /// Starts it where nothing keeps it from that.
     pub(crate) async fn start(&mut self) -> Result<()> {
+        match self.try_start().await? {
+            Started::Listens => Ok(()),
+            Started::Refuses(why) => Err(Error::other(why)),
+        }
+    }
+
+    pub(crate) async fn try_start(&mut self) -> Result<Started> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("serve").arg(&self.dir).kill_on_drop(true);
+        command.arg("serve").arg(&self.dir).args(&self.consumers);
+        command.kill_on_drop(true);
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -60,42 +86,36 @@ impl Server {
         let missing = || Error::other("a process without pipes");
         let input = child.stdin.take().ok_or_else(missing)?;
         let output = child.stdout.take().ok_or_else(missing)?;
-        let listens = Arc::new(Notify::new());
-        let (record, network) = (self.record.clone(), Arc::clone(&self.network));
-        let (appended, of_reader) = (self.appended.clone(), Arc::clone(&listens));
+        let (listens, refuses) = (Arc::new(Notify::new()), Arc::new(OnceLock::new()));
+        let hearing = Hearing {
+            record: self.record.clone(),
+            network: Arc::clone(&self.network),
+            appended: self.appended.clone(),
+            refused: Arc::clone(&self.refused),
+            listens: Arc::clone(&listens),
+            refuses: Arc::clone(&refuses),
+        };
         let reader = tokio::spawn(async move {
             let mut lines = BufReader::new(output).lines();
             while let Ok(Some(line)) = lines.next_line().await {
-                let words: Vec<&str> = line.split(' ').collect();
-                let number = |at: usize| words.get(at).and_then(|word| word.parse::<u64>().ok());
-                match (words[0], number(1), number(2), number(3)) {
-                    ("listening", Some(port), ..) => {
-                        let port = u16::try_from(port).unwrap_or(0);
-                        network.server.store(port, Ordering::Release);
-                        of_reader.notify_one();
-                    }
-                    ("first", Some(offset), ..) => record.add(Fact::First { offset }),
-                    ("takes", Some(rss), Some(files), Some(disk)) => {
-                        record.add(Fact::Takes { rss, files, disk });
-                    }
-                    ("appended", _, Some(offset), _) => {
-                        let id = words[1].to_owned();
-                        record.add(Fact::Appended {
-                            id: id.clone(),
-                            offset,
-                        });
-                        let _ = appended.send(id);
-                    }
-                    _ => record.fault(line),
-                }
+                hearing.take(line);
             }
         });
-        if timeout(PATIENCE, listens.notified()).await.is_err() {
-            let _ = child.kill().await;
-            return Err(Error::other("the server does not start"));
+        let ended = tokio::select! {
+            () = listens.notified() => None,
+            status = child.wait() => Some(status?.to_string()),
+            () = sleep(PATIENCE) => Some("it takes too long".to_owned()),
+        };
+        let Some(ended) = ended else {
+            self.running = Some((child, input, reader));
+            return Ok(Started::Listens);
+        };
+        let _ = child.kill().await;
+        let _ = reader.await;
+        match refuses.get() {
+            Some(why) => Ok(Started::Refuses(String::clone(why))),
+            None => Err(Error::other(format!("the server does not start: {ended}"))),
         }
-        self.running = Some((child, input, reader));
-        Ok(())
     }
 
     /// Asks the process to append an event by itself. It answers, or dies.
@@ -108,12 +128,55 @@ impl Server {
 
     /// SIGKILL, and the same files again.
     pub(crate) async fn kill(&mut self) -> Result<()> {
+        self.die().await?;
+        self.start().await
+    }
+
+    /// SIGKILL.
+    pub(crate) async fn die(&mut self) -> Result<()> {
         self.record.fault("SIGKILL");
         if let Some((mut child, _, reader)) = self.running.take() {
             child.kill().await?;
             let _ = reader.await;
         }
-        self.start().await
+        Ok(())
+    }
+
+    /// SIGKILL, and the same files again but for one bit. If the server does not open them, the bit
+    /// is set right, and it must; false then.
+    pub(crate) async fn kill_and_flip(&mut self, random: &mut Random) -> Result<bool> {
+        self.die().await?;
+        let flip = Flip::draw(&self.dir, random)?;
+        // What is told from now on may come of it.
+        self.record.add(flip.fact());
+        flip.flip()?;
+        if let Started::Refuses(why) = self.try_start().await? {
+            self.record.add(Fact::Refused { why });
+            flip.flip()?;
+            self.start().await?;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// Whether its disk can be filled: it takes all room that there is.
+    pub(crate) fn fill(&self) -> Result<bool> {
+        let filled = self.disk.as_ref().map(Disk::fill).transpose();
+        Ok(filled?.is_some())
+    }
+
+    /// Gives the room back.
+    pub(crate) fn free(&self) -> Result<()> {
+        self.disk.as_ref().map_or(Ok(()), Disk::free)
+    }
+
+    /// How many events of its own it has refused so far.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    pub(crate) const fn is_running(&self) -> bool {
+        self.running.is_some()
     }
 
     /// The power goes, and comes back; false where the disk cannot lose it.
@@ -163,6 +226,54 @@ impl Server {
             }
         }
         Ok(())
+    }
+}
+
+/// What is made of the lines that a server says.
+struct Hearing {
+    record: Record,
+    network: Arc<Network>,
+    appended: broadcast::Sender<String>,
+    refused: Arc<AtomicU64>,
+    listens: Arc<Notify>,
+    refuses: Arc<OnceLock<String>>,
+}
+
+impl Hearing {
+    fn take(&self, line: String) {
+        let words: Vec<&str> = line.split(' ').collect();
+        let number = |at: usize| words.get(at).and_then(|word| word.parse::<u64>().ok());
+        match (words[0], number(1), number(2), number(3)) {
+            ("listening", Some(port), ..) => {
+                let port = u16::try_from(port).unwrap_or(0);
+                self.network.server.store(port, Ordering::Release);
+                self.listens.notify_one();
+            }
+            ("first", Some(offset), ..) => self.record.add(Fact::First { offset }),
+            ("takes", Some(rss), Some(files), Some(disk)) => {
+                self.record.add(Fact::Takes { rss, files, disk });
+            }
+            ("appended", _, Some(offset), _) => {
+                let id = words[1].to_owned();
+                self.record.add(Fact::Appended {
+                    id: id.clone(),
+                    offset,
+                });
+                let _ = self.appended.send(id);
+            }
+            ("forgot", ..) => self.record.add(Fact::Forgotten {
+                client: words[1..].join(" "),
+            }),
+            ("refuses", ..) => {
+                let _ = self.refuses.set(words[1..].join(" "));
+                self.record.fault(line);
+            }
+            ("refused", ..) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                self.record.fault(line);
+            }
+            _ => self.record.fault(line),
+        }
     }
 }
 

@@ -23,6 +23,9 @@ pub(crate) const END: &str = "end";
 /// server; here that would be most of the time that healing takes.
 pub(crate) const WELCOME: Duration = Duration::from_secs(2);
 
+/// A second connection has time to come through a slow network.
+const FENCING: Duration = Duration::from_secs(5);
+
 /// How a client lives.
 #[derive(Clone, Debug)]
 pub(crate) struct Kind {
@@ -175,11 +178,12 @@ fn finish(subscription: &mut Subscription, setting: &Setting, name: &str, offset
     });
 }
 
-/// Takes a consumer's name over for a moment.
-pub(crate) async fn fence(url: &str, name: &str) {
+/// Takes a consumer's name over for a moment; false if it could not come.
+pub(crate) async fn fence(url: &str, name: &str) -> bool {
     let client = Client::connect(url).consumer(name).start();
-    let _ = timeout(Duration::from_millis(300), client.connected()).await;
+    let came = timeout(FENCING, client.connected()).await;
     client.close().await;
+    matches!(came, Ok(Ok(_)))
 }
 
 /// A client in another language: it is given an address, a name and its filters.

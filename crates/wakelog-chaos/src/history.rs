@@ -49,6 +49,12 @@ pub(crate) enum Fact {
     Stands { client: String, offset: u64 },
     /// The file system under the server lost what was not yet on its disk.
     PowerCut,
+    /// One bit of a file of the log was flipped while no server had it open.
+    Flip { file: String, byte: u64, bit: u8 },
+    /// So the server did not open the log, and said why; the bit was set right.
+    Refused { why: String },
+    /// The damaged cursor of a client was deleted.
+    Forgotten { client: String },
     /// What the server takes.
     Takes { rss: u64, files: u64, disk: u64 },
     /// What was done to the system; for people who read the history.

@@ -6,6 +6,8 @@
 mod check;
 mod child;
 mod clients;
+mod faults;
+mod flips;
 mod history;
 mod power;
 mod producers;
@@ -22,38 +24,54 @@ use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
 use history::Fact;
 use run::{Done, Plan, Power};
 
 const USAGE: &str = "\
-wakelog-chaos run [--minutes N] [--seconds N] [--cuts N] [--kills N] [--seed S] [--dir DIR]
-                  [--healing SECONDS] [--power yes|no|try] [--node MODULES] [--python PROGRAM]
-                  [--keep FILE]";
+wakelog-chaos run [--minutes N] [--seconds N] [--cuts N] [--kills N] [--full N] [--flips N]
+                  [--seed S] [--power yes|no|try] [--healing SECONDS] [--dir DIR] [--home DIR]
+                  [--node MODULES] [--python PROGRAM] [--keep FILE]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let runtime = match tokio::runtime::Runtime::new() {
+    let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.to_string()),
     };
     match arguments.split_first() {
-        Some((word, [dir])) if word == "serve" => {
-            match runtime.block_on(server::serve(dir.as_ref())) {
+        Some((word, [dir, consumers @ ..])) if word == "serve" => {
+            match runtime.block_on(server::serve(dir.as_ref(), consumers)) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => failed(&error.to_string()),
             }
         }
         Some((word, options)) if word == "run" => match parse(options) {
-            Ok((plan, keep)) => {
-                println!("chaos, seed {}", plan.seed);
-                match runtime.block_on(run::run(&plan)) {
-                    Ok(done) => conclude(&plan, &done, keep),
-                    Err(error) => failed(&format!("seed {}: {error}", plan.seed)),
-                }
-            }
+            Ok((plan, keep)) => run(runtime, &plan, keep),
             Err(sentence) => failed(&sentence),
         },
         _ => failed(USAGE),
+    }
+}
+
+fn run(runtime: Runtime, plan: &Plan, keep: PathBuf) -> ExitCode {
+    println!("chaos, seed {}", plan.seed);
+    let ended = runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            done = run::run(plan) => done.map(Some),
+            _ = tokio::signal::ctrl_c() => Ok(None),
+            _ = terminate.recv() => Ok(None),
+        }
+    });
+    // With its tasks everything goes that they have: processes, mounts, files.
+    runtime.shutdown_timeout(Duration::from_secs(10));
+    match ended {
+        Ok(Some(done)) => conclude(plan, &done, keep),
+        Ok(None) => failed(&format!("seed {}: stopped", plan.seed)),
+        Err(error) => failed(&format!("seed {}: {error}", plan.seed)),
     }
 }
 
@@ -69,9 +87,12 @@ fn parse(options: &[String]) -> Result<(Plan, PathBuf), String> {
         least: Duration::from_secs(30),
         cuts: 0,
         kills: 0,
+        full: 0,
+        flips: None,
         healing: Duration::from_secs(30),
         power: Power::Try,
         dir: None,
+        home: PathBuf::from("target/chaos"),
         node: None,
         python: None,
     };
@@ -88,6 +109,8 @@ fn parse(options: &[String]) -> Result<(Plan, PathBuf), String> {
             "--seconds" => plan.least = Duration::from_secs(number?),
             "--cuts" => plan.cuts = number?,
             "--kills" => plan.kills = number?,
+            "--full" => plan.full = number?,
+            "--flips" => plan.flips = Some(number?),
             "--healing" => plan.healing = Duration::from_secs(number?),
             "--power" => {
                 plan.power = match value.as_str() {
@@ -99,6 +122,7 @@ fn parse(options: &[String]) -> Result<(Plan, PathBuf), String> {
             }
             "--seed" => plan.seed = number?,
             "--dir" => plan.dir = Some(value.into()),
+            "--home" => plan.home = value.into(),
             "--node" => plan.node = Some(value.into()),
             "--python" => plan.python = Some(value.into()),
             "--keep" => keep = value.into(),
@@ -121,7 +145,7 @@ fn conclude(plan: &Plan, done: &Done, keep: PathBuf) -> ExitCode {
     );
     println!(
         "  {} cuts ({} half-closed, {} black holes), {} kills ({} of them power cuts), \
-         {} pauses, {} drains, {} fencings",
+         {} pauses, {} drains, {} of {} fencings came",
         load(&network.cuts),
         load(&network.half_closed),
         load(&network.black_holes),
@@ -129,7 +153,19 @@ fn conclude(plan: &Plan, done: &Done, keep: PathBuf) -> ExitCode {
         done.power_cuts,
         done.pauses,
         done.drains,
-        done.fences
+        done.fences,
+        done.to_fence
+    );
+    println!(
+        "  {} of {} windows with a full disk in which events were refused; {} bits flipped, of \
+         which {} were refused: {} events corrupt, {} resets, {} cursors lost",
+        done.full,
+        done.to_fill,
+        done.flips,
+        done.refused,
+        counts.corrupt,
+        counts.resets,
+        counts.forgotten
     );
     println!(
         "  {} events answered, {} without an answer; {} came, {} gaps told, {} processes resumed",

@@ -1,10 +1,19 @@
-//! A disk that loses power: an ext4 in a file, which is shut down without its journal being
-//! written.
+//! A disk that loses power and fills up: an ext4 in a file, which is shut down without its journal
+//! being written, and given a file that takes all there is.
 
+use std::fs::{self, File};
 use std::io::{Error, Result};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 use tokio::process::Command;
+
+/// What the directory of a disk is called, before the id of the process that has made it.
+const PREFIX: &str = "disk-";
+
+/// The smallest piece of a disk.
+const BLOCK: u64 = 4096;
 
 /// A file system in a file, mounted; needs root.
 #[derive(Debug)]
@@ -14,18 +23,22 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// Makes and mounts one.
+    /// Makes and mounts one in a folder. What runs that were killed have left there goes first.
     ///
     /// # Errors
     /// Why that cannot be done here.
-    pub(crate) async fn make() -> Result<Self> {
+    pub(crate) async fn make(home: &Path) -> Result<Self> {
+        fs::create_dir_all(home)?;
+        let home = home.canonicalize()?;
+        sweep(&home).await?;
+        let prefix = format!("{PREFIX}{}-", std::process::id());
         let disk = Self {
-            dir: tempfile::tempdir()?,
+            dir: tempfile::Builder::new().prefix(&prefix).tempdir_in(home)?,
             mounts: 0,
         };
-        std::fs::create_dir(disk.path())?;
+        fs::create_dir(disk.path())?;
         let image = disk.image();
-        std::fs::File::create(&image)?.set_len(64 << 20)?;
+        File::create(&image)?.set_len(64 << 20)?;
         run("mkfs.ext4", &["-q", "-F"], &image).await?;
         run("xfs_io", &["-V"], Path::new("/")).await?;
         disk.mount().await?;
@@ -59,9 +72,62 @@ impl Disk {
         self.mounts += 1;
         let words = ["--sparse=always", &*old.to_string_lossy()];
         run("cp", &words, &self.image()).await?;
-        std::fs::remove_file(&old)?;
+        fs::remove_file(&old)?;
         self.mount().await
     }
+
+    fn ballast(&self) -> PathBuf {
+        self.path().join("ballast")
+    }
+
+    /// Takes all room that there is; again, what has become free since.
+    pub(crate) fn fill(&self) -> Result<()> {
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(self.ballast())?;
+        let (mut at, mut bytes) = (file.metadata()?.len(), 4096 * BLOCK);
+        while bytes >= BLOCK {
+            match fallocate(&file, FallocateFlags::empty(), at, bytes) {
+                Ok(()) => at += bytes,
+                Err(Errno::NOSPC) => bytes /= 4,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the room back.
+    pub(crate) fn free(&self) -> Result<()> {
+        match fs::remove_file(self.ballast()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            // A loss of power may have taken it.
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Unmounts and removes the disks of processes that are gone.
+async fn sweep(home: &Path) -> Result<()> {
+    for entry in fs::read_dir(home)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let pid = name
+            .strip_prefix(PREFIX)
+            .and_then(|rest| rest.split_once('-'));
+        let Some(pid) = pid.and_then(|(pid, _)| pid.parse::<u32>().ok()) else {
+            continue;
+        };
+        let lives = fs::read_to_string(format!("/proc/{pid}/comm"));
+        if lives.is_ok_and(|comm| comm.trim() == env!("CARGO_PKG_NAME")) {
+            continue;
+        }
+        println!("a run that was killed has left {}: it goes", path.display());
+        // Not mounted any more, if that fails.
+        let _ = run("umount", &["-l"], &path.join("disk")).await;
+        fs::remove_dir_all(&path)?;
+    }
+    Ok(())
 }
 
 impl Drop for Disk {
@@ -76,9 +142,9 @@ impl Drop for Disk {
 /// stops at its end.
 pub(crate) async fn stands_still(pid: u32) -> Result<()> {
     loop {
-        let mut threads = std::fs::read_dir(format!("/proc/{pid}/task"))?.flatten();
+        let mut threads = fs::read_dir(format!("/proc/{pid}/task"))?.flatten();
         let stopped = threads.all(|thread| {
-            let state = std::fs::read_to_string(thread.path().join("stat"));
+            let state = fs::read_to_string(thread.path().join("stat"));
             state.is_ok_and(|state| state.contains(") T ") || state.contains(") D "))
         });
         if stopped {

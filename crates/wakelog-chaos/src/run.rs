@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::check::{Verdict, check};
 use crate::child::Server;
-use crate::clients::{END, Kind, Setting, fence, foreign, live};
+use crate::clients::{END, Kind, Setting, foreign, live};
 use crate::history::{Bounds, Fact};
 use crate::power::Disk;
 use crate::producers::{append, append_one, arrive, publish};
@@ -23,10 +23,7 @@ use crate::record::Record;
 use crate::server::RETAINED_BYTES;
 
 const PRODUCERS: u64 = 4;
-const WORKERS: u64 = 64;
-
-/// A run whose faults take so much longer than they should has come to a stop somewhere.
-const LONGEST: Duration = Duration::from_secs(20 * 60);
+const WORKERS: u64 = 96;
 
 const BOUNDS: Bounds = Bounds {
     rss: 64 << 20,
@@ -39,20 +36,26 @@ const BOUNDS: Bounds = Bounds {
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
-    /// It goes on until all three are reached.
+    /// It goes on until all of these are reached.
     pub(crate) least: Duration,
     pub(crate) cuts: u64,
     pub(crate) kills: u64,
+    /// Windows in which the disk is full; where a disk can be mounted.
+    pub(crate) full: u64,
+    /// Each kill flips a bit of the log, and the power stays.
+    pub(crate) flips: Option<u64>,
     /// How long clients have to come to the end once the faults have ended.
     pub(crate) healing: Duration,
     pub(crate) power: Power,
     /// Where the log lives; a temporary directory otherwise.
     pub(crate) dir: Option<PathBuf>,
+    /// Where disks are made and mounted.
+    pub(crate) home: PathBuf,
     pub(crate) node: Option<PathBuf>,
     pub(crate) python: Option<PathBuf>,
 }
 
-/// Does the power go, one kill of ten?
+/// Does the power go, one kill of ten, and is the disk full now and then?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Power {
     Required,
@@ -68,7 +71,15 @@ pub(crate) struct Done {
     pub(crate) power_cuts: u64,
     pub(crate) drains: u64,
     pub(crate) pauses: u64,
+    /// Second connections that came, and how many there were to be.
     pub(crate) fences: u64,
+    pub(crate) to_fence: u64,
+    /// Windows with a full disk in which events were refused, and all of them.
+    pub(crate) full: u64,
+    pub(crate) to_fill: u64,
+    /// Bits that were flipped, and how many of them kept the server from opening the log.
+    pub(crate) flips: u64,
+    pub(crate) refused: u64,
     pub(crate) took: Duration,
     pub(crate) healed: Duration,
     pub(crate) network: Arc<Network>,
@@ -78,12 +89,14 @@ pub(crate) struct Done {
     pub(crate) broken: Option<String>,
 }
 
-struct Stage {
-    random: Random,
-    network: Arc<Network>,
-    record: Record,
+pub(crate) struct Stage {
+    pub(crate) random: Random,
+    pub(crate) network: Arc<Network>,
+    pub(crate) record: Record,
     calm: Arc<AtomicBool>,
-    server: Arc<Mutex<Server>>,
+    pub(crate) server: Arc<Mutex<Server>>,
+    /// Power can be lost, and a disk be full.
+    pub(crate) has_disk: bool,
     clients: JoinSet<Result<()>>,
     producers: Vec<JoinHandle<()>>,
 }
@@ -96,7 +109,9 @@ pub(crate) async fn run(plan: &Plan) -> Result<Done> {
     let dir = plan.dir.clone().unwrap_or_else(|| place.join("log"));
     let network = Arc::new(Network::default());
     let record = Record::default();
-    let mut server = Server::new(dir, disk, Arc::clone(&network), record.clone());
+    let has_disk = disk.is_some();
+    let consumers = consumers();
+    let mut server = Server::new(dir, consumers, disk, Arc::clone(&network), record.clone());
     server.start().await?;
     let mut stage = Stage {
         random: Random::new(plan.seed),
@@ -104,6 +119,7 @@ pub(crate) async fn run(plan: &Plan) -> Result<Done> {
         record,
         calm: Arc::default(),
         server: Arc::new(Mutex::new(server)),
+        has_disk,
         clients: JoinSet::new(),
         producers: Vec::new(),
     };
@@ -121,13 +137,14 @@ pub(crate) async fn run(plan: &Plan) -> Result<Done> {
 
 /// What can lose power, if it is to and can be had.
 async fn disk(plan: &Plan) -> Result<Option<Disk>> {
-    if plan.power == Power::Stays || (plan.dir.is_some() && plan.power == Power::Try) {
+    let stays = plan.power == Power::Stays || plan.flips.is_some();
+    if stays || (plan.dir.is_some() && plan.power == Power::Try) {
         return Ok(None);
     }
-    match Disk::make().await {
+    match Disk::make(&plan.home).await {
         Ok(disk) => Ok(Some(disk)),
         Err(error) if plan.power == Power::Try => {
-            eprintln!("\n!!! NOT TESTED: losses of power: {error}\n");
+            eprintln!("\n!!! NOT TESTED: losses of power, full disks: {error}\n");
             Ok(None)
         }
         Err(error) => Err(error),
@@ -168,11 +185,16 @@ fn kinds() -> Vec<Kind> {
     kinds
 }
 
+/// All who may have a cursor.
+fn consumers() -> Vec<String> {
+    let producers = (0..PRODUCERS).map(|n| format!("producer-{n}"));
+    let others = ["node", "python"].map(str::to_owned);
+    let kinds = kinds().into_iter().map(|kind| kind.name);
+    kinds.chain(others).chain(producers).collect()
+}
+
 /// Whose events some producers withhold.
 const SHUNNED: &str = "cursor-all";
-
-/// Those whom second connections throw out.
-const FENCED: [&str; 3] = ["cursor-all", "cursor-news", "slow-cursor"];
 
 impl Stage {
     async fn all(&mut self, plan: &Plan, done: &mut Done) -> Result<()> {
@@ -183,8 +205,13 @@ impl Stage {
         self.heal(plan, done).await
     }
 
-    async fn url(&self, name: &str) -> Result<String> {
-        let short = if name.starts_with("producer") { 4 } else { 2 };
+    /// Where a proxy of one's own listens.
+    pub(crate) async fn url(&self, name: &str) -> Result<String> {
+        let short = match name {
+            "second connections" => u64::MAX,
+            _ if name.starts_with("producer") => 4,
+            _ => 2,
+        };
         let random = self.random.branch(name);
         let port = open(Arc::clone(&self.network), random, short).await?;
         Ok(format!("ws://127.0.0.1:{port}/wakelog"))
@@ -248,56 +275,6 @@ impl Stage {
         );
         self.producers.push(tokio::spawn(inside));
         Ok(())
-    }
-
-    async fn faults(&mut self, plan: &Plan, done: &mut Done) -> Result<()> {
-        let start = Instant::now();
-        let mut random = self.random.branch("faults");
-        let second = self.url("second connections").await?;
-        loop {
-            let cuts = self.network.cuts.load(Ordering::Relaxed);
-            if start.elapsed() >= plan.least && cuts >= plan.cuts && done.kills >= plan.kills {
-                return Ok(());
-            }
-            if start.elapsed() > 2 * plan.least + LONGEST {
-                let text = format!("{cuts} cuts and {} kills in this time", done.kills);
-                return Err(Error::other(text));
-            }
-            sleep(Duration::from_millis(100 + random.below(500))).await;
-            let fault = random.below(20);
-            if fault == 0 {
-                fence(
-                    &second,
-                    FENCED[usize::try_from(random.below(3)).unwrap_or(0)],
-                )
-                .await;
-                done.fences += 1;
-                continue;
-            }
-            let mut server = self.server.lock().await;
-            match fault {
-                1 => {
-                    server
-                        .pause(Duration::from_millis(random.below(1_000)))
-                        .await?;
-                    done.pauses += 1;
-                }
-                2 => {
-                    server.drain().await?;
-                    server.start().await?;
-                    done.drains += 1;
-                }
-                _ => {
-                    // The first of all too, so that a short run has some.
-                    if done.kills % 10 == 0 && server.cut_power().await? {
-                        done.power_cuts += 1;
-                    } else {
-                        server.kill().await?;
-                    }
-                    done.kills += 1;
-                }
-            }
-        }
     }
 
     /// No more faults and no more events; then one last event, which everybody gets.

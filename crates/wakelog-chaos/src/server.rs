@@ -1,8 +1,9 @@
 //! The server: a process of its own, so that it can be killed.
 //!
 //! It is told what to append on its standard input and says what it knows on its standard output, a
-//! line of words each: `listening PORT`, `appended ID OFFSET`, `first OFFSET`,
-//! `takes RSS FILES DISK`.
+//! line of words each: `listening PORT`, `appended ID OFFSET`, `refused ID WHY`, `first OFFSET`,
+//! `takes RSS FILES DISK`; `refuses WHY` if it does not open the log, `forgot CONSUMER` if it has
+//! deleted a damaged cursor, as whoever runs a server would.
 
 use std::error::Error;
 use std::path::Path;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
-use wakelog::{Log, Options, Retention, SyncPolicy};
+use wakelog::{CursorError, Log, OpenError, Options, Retention, SyncPolicy};
 use wakelog_ws::{Hub, Outgoing, Payload, Reconnect};
 
 /// Small, so that segments roll and leave all the time.
@@ -23,12 +24,14 @@ const RECONNECT: Reconnect = Reconnect {
 };
 
 /// Serves until it is told to drain, or killed.
-pub(crate) async fn serve(dir: &Path) -> Result<(), Box<dyn Error>> {
-    let log = Options::new()
+pub(crate) async fn serve(dir: &Path, consumers: &[String]) -> Result<(), Box<dyn Error>> {
+    let opened = Options::new()
         .segment_bytes(SEGMENT_BYTES)
         .sync(SyncPolicy::Every(Duration::from_millis(2)))
         .retention(Retention::new().max_bytes(RETAINED_BYTES))
-        .open(dir)?;
+        .open(dir);
+    let log = opened.inspect_err(refuse)?;
+    forget(&log, consumers)?;
     let hub = Hub::builder(log.clone())?
         .heartbeat(Duration::from_millis(250))
         .reconnect(RECONNECT)
@@ -76,6 +79,28 @@ pub(crate) async fn serve(dir: &Path) -> Result<(), Box<dyn Error>> {
         }
     }
     log.close()?;
+    Ok(())
+}
+
+/// Says it if the log is as it may be after what was done to it, and cannot be opened for that.
+fn refuse(error: &OpenError) {
+    use OpenError::{Damaged, DiskFull, Foreign, Newer};
+    if let Damaged(_) | DiskFull(_) | Foreign { .. } | Newer { .. } = error {
+        let why = error.source().map_or_else(String::new, ToString::to_string);
+        println!("refuses {error}: {why}");
+    }
+}
+
+/// Deletes damaged cursors of these consumers: without that they are turned away for ever.
+fn forget(log: &Log, consumers: &[String]) -> Result<(), CursorError> {
+    for consumer in consumers {
+        let name = format!("ws.{consumer}");
+        let known = log.wait_acked_timeout(&name, 0, Duration::ZERO);
+        if matches!(known, Err(CursorError::Corrupt(_))) {
+            log.delete_cursor(&name)?;
+            println!("forgot {consumer}");
+        }
+    }
     Ok(())
 }
 

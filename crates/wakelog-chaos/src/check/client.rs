@@ -19,6 +19,8 @@ pub(super) struct Reader<'a> {
     /// All its processes together have all before it.
     most: u64,
     cursor: u64,
+    /// It was told that its position, or its cursor, is lost: it begins anew.
+    anew: bool,
     stands: Option<u64>,
 }
 
@@ -37,6 +39,7 @@ impl<'a> Reader<'a> {
             next: start,
             most: start,
             cursor: 0,
+            anew: false,
             stands: None,
         }
     }
@@ -68,6 +71,12 @@ impl<'a> Reader<'a> {
                 {
                     verdict.broken("I8", format!("{name} got {id}, which is not to it"));
                 }
+                if truth.was_corrupt(*offset, at) {
+                    verdict.broken(
+                        "I3",
+                        format!("{name} got {offset}, which was told as corrupt"),
+                    );
+                }
                 self.heard.push(*offset);
                 self.go_on(offset + 1);
             }
@@ -76,7 +85,12 @@ impl<'a> Reader<'a> {
             } => {
                 verdict.counts.gaps += 1;
                 let first = truth.first_after(at);
-                if reason != "trimmed" || from >= to || first.is_none_or(|first| *to > first) {
+                let is_true = match reason.as_str() {
+                    "trimmed" => first.is_some_and(|first| *to <= first),
+                    "corrupt" => truth.damage.of_events(at),
+                    _ => false,
+                };
+                if !is_true || from >= to {
                     let text = format!("{name} was told {from}..{to} {reason}, {first:?} is first");
                     verdict.broken("I3", text);
                 }
@@ -89,6 +103,10 @@ impl<'a> Reader<'a> {
             }
             Fact::Resumed { offset, .. } => {
                 verdict.counts.resumed += 1;
+                if std::mem::take(&mut self.anew) {
+                    self.cursor = 0;
+                    self.give_up(*offset);
+                }
                 self.move_cursor(*offset, verdict);
                 if *offset > self.most && self.owes(truth, self.most, *offset) {
                     let text = format!("{name} goes on at {offset} and has seen {}", self.most);
@@ -97,9 +115,31 @@ impl<'a> Reader<'a> {
                 self.next = *offset;
             }
             Fact::Cursor { offset, .. } => self.move_cursor(*offset, verdict),
-            Fact::Reset { .. } => verdict.broken("I3", format!("{name} was told a reset")),
+            Fact::Reset { .. } => {
+                verdict.counts.resets += 1;
+                if !truth.damage.of_epochs(at) {
+                    verdict.broken("I3", format!("{name} was told a reset"));
+                }
+                // From the oldest event on: what has left by then is lost with the position.
+                self.give_up(truth.first_after(at).unwrap_or(0));
+                self.next = self.start;
+            }
+            Fact::Forgotten { .. } => {
+                verdict.counts.forgotten += 1;
+                if !truth.damage.of_cursors(at) {
+                    verdict.broken("I6", format!("the cursor of {name} is lost"));
+                }
+                self.anew = true;
+            }
             Fact::Stands { offset, .. } => self.stands = Some(*offset),
             _ => {}
+        }
+    }
+
+    /// All that it has not seen below an offset is lost, and it knows.
+    fn give_up(&mut self, below: u64) {
+        if self.most < below {
+            self.gaps.push((self.most, below));
         }
     }
 

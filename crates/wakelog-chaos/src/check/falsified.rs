@@ -95,6 +95,13 @@ fn honest() -> Vec<Fact> {
     facts
 }
 
+fn flip(file: &str) -> Fact {
+    let (file, byte, bit) = (file.to_owned(), 77, 3);
+    Fact::Flip { file, byte, bit }
+}
+
+const SEGMENT: &str = "00000000000000000100.log";
+
 fn at(facts: &[Fact], wanted: &Fact) -> usize {
     facts.iter().position(|fact| fact == wanted).unwrap()
 }
@@ -338,6 +345,106 @@ fn more_than_a_server_may_take() {
 
 #[test]
 fn a_reset_of_a_log_that_was_never_another() {
-    let client = "all".to_owned();
-    assert_eq!(broken(|facts| facts.push(Fact::Reset { client })), ["I3"]);
+    let reset = || Fact::Reset {
+        client: "all".to_owned(),
+    };
+    assert_eq!(broken(|facts| facts.push(reset())), ["I3"]);
+    let with =
+        |file: &'static str| move |facts: &mut Vec<Fact>| facts.extend([flip(file), reset()]);
+    assert_eq!(broken(with(SEGMENT)), ["I3"]);
+    assert_eq!(broken(with("wakelog.epochs")), [""; 0]);
+}
+
+/// Event 7 is damaged before `late` has come to it.
+fn corrupt(facts: &mut Vec<Fact>, flips: &[Fact], to: u64) {
+    let place = at(facts, &heard("late", 7, 107));
+    facts[place] = gap("late", 107, to, "corrupt");
+    facts.splice(place..place, flips.iter().cloned());
+    facts.retain(|fact| {
+        !matches!(fact, Fact::Heard { client, offset, .. }
+            if client == "late" && (107..to).contains(offset))
+    });
+}
+
+#[test]
+fn a_corrupt_event_is_excused_by_a_flipped_bit_alone() {
+    let one = [flip(SEGMENT)];
+    assert_eq!(broken(|facts| corrupt(facts, &one, 108)), [""; 0]);
+    assert_eq!(broken(|facts| corrupt(facts, &[], 108)), ["I3"]);
+    let elsewhere = [flip("wakelog.mark")];
+    assert_eq!(broken(|facts| corrupt(facts, &elsewhere, 108)), ["I3"]);
+    // The bit was set right before anybody could read.
+    let why = String::new();
+    let undone = [flip(SEGMENT), Fact::Refused { why }];
+    assert_eq!(broken(|facts| corrupt(facts, &undone, 108)), ["I3"]);
+    let silent = |facts: &mut Vec<Fact>| {
+        corrupt(facts, &one, 108);
+        facts.retain(|fact| *fact != gap("late", 107, 108, "corrupt"));
+    };
+    assert_eq!(broken(silent), ["I1"]);
+    let diverged = |facts: &mut Vec<Fact>| {
+        corrupt(facts, &one, 108);
+        let place = at(facts, &gap("late", 107, 108, "corrupt"));
+        facts[place] = gap("late", 107, 108, "diverged");
+    };
+    assert_eq!(broken(diverged), ["I3"]);
+}
+
+#[test]
+fn more_is_told_as_corrupt_than_can_be() {
+    assert_eq!(
+        broken(|facts| corrupt(facts, &[flip(SEGMENT)], 109)),
+        ["I3"]
+    );
+    let two = [flip(SEGMENT), flip(SEGMENT)];
+    assert_eq!(broken(|facts| corrupt(facts, &two, 109)), [""; 0]);
+}
+
+#[test]
+fn what_was_corrupt_comes_nevertheless() {
+    let lie = |facts: &mut Vec<Fact>, firsts| {
+        corrupt(facts, &[flip(SEGMENT)], 108);
+        facts.extend(vec![Fact::First { offset: 104 }; firsts]);
+        facts.push(resumed("all", 106));
+        facts.extend((6..12).map(|n| heard("all", n, 100 + n)));
+    };
+    assert_eq!(broken(|facts| lie(facts, 100)), ["I3"]);
+    // It may have been on its way.
+    assert_eq!(broken(|facts| lie(facts, 10)), [""; 0]);
+}
+
+/// Its first place is damaged, so nobody knows any more that it was stored.
+#[test]
+fn a_damaged_event_that_is_stored_once_more() {
+    let again = |facts: &mut Vec<Fact>| {
+        for client in ["all", "late"] {
+            let place = at(facts, &stands(client, 112));
+            facts[place] = stands(client, 113);
+            facts.insert(place, heard(client, 7, 112));
+        }
+    };
+    let both = |facts: &mut Vec<Fact>| {
+        corrupt(facts, &[flip(SEGMENT)], 108);
+        again(facts);
+    };
+    assert_eq!(broken(both), [""; 0]);
+    assert_eq!(broken(again), ["I8"]);
+}
+
+#[test]
+fn a_cursor_that_is_lost() {
+    let lost = |facts: &mut Vec<Fact>, file: Option<&str>, tells: bool| {
+        let place = at(facts, &resumed("all", 106));
+        facts[place] = resumed("all", 110);
+        facts.drain(place + 1..place + 5);
+        let client = "all".to_owned();
+        let told = tells.then_some(Fact::Forgotten { client });
+        let more = file.map(flip).into_iter().chain(told);
+        facts.splice(place..place, more.collect::<Vec<_>>());
+    };
+    let defs = Some("cursors.defs");
+    assert_eq!(broken(|facts| lost(facts, defs, true)), [""; 0]);
+    assert_eq!(broken(|facts| lost(facts, defs, false)), ["I1", "I4"]);
+    assert_eq!(broken(|facts| lost(facts, Some(SEGMENT), true)), ["I6"]);
+    assert_eq!(broken(|facts| lost(facts, None, true)), ["I6"]);
 }

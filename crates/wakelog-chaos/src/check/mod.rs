@@ -12,8 +12,15 @@
 //! | I8 | an event was sent, comes as sent, stands once, and reaches none but whom it is to |
 //! | I9 | after the faults every client comes to the end |
 //! | I10 | memory, files and disk stay within their bounds |
+//!
+//! Where bits of the log were flipped, four things more are right. A gap may say `corrupt`: all of
+//! them together speak of at most one event for each bit that was flipped in a segment, and of none
+//! that comes to anybody later. A reset may be told once a bit of the epochs was flipped, and the
+//! client begins anew. A cursor may be lost once a bit of the cursors was flipped, if that is said.
+//! And an event whose first place is corrupt may be stored once more.
 
 mod client;
+mod damage;
 #[cfg(test)]
 mod falsified;
 mod truth;
@@ -48,6 +55,11 @@ pub(crate) struct Counts {
     pub(crate) unanswered: u64,
     pub(crate) heard: u64,
     pub(crate) gaps: u64,
+    /// Events that anybody was told as corrupt.
+    pub(crate) corrupt: u64,
+    pub(crate) resets: u64,
+    /// Cursors that were lost, and said to be.
+    pub(crate) forgotten: u64,
     pub(crate) resumed: u64,
 }
 
@@ -88,19 +100,25 @@ pub(crate) fn check(history: &[Fact], bounds: Bounds) -> Verdict {
             | Fact::Heard { client, .. }
             | Fact::Gap { client, .. }
             | Fact::Reset { client }
+            | Fact::Forgotten { client }
             | Fact::Stands { client, .. } => match readers.get_mut(client.as_str()) {
                 Some(reader) => reader.take(at, fact, &truth, &mut verdict),
+                // One that has not begun, or only sends.
+                None if matches!(fact, Fact::Forgotten { .. }) => {}
                 None => verdict.broken("I8", format!("{client} is nobody")),
             },
             Fact::Appending { .. }
             | Fact::Appended { .. }
             | Fact::First { .. }
             | Fact::PowerCut
+            | Fact::Flip { .. }
+            | Fact::Refused { .. }
             | Fact::Fault { .. } => {}
         }
     }
     for reader in readers.values() {
         reader.finish(&truth, &mut verdict);
     }
+    truth.damage.check(&mut verdict);
     verdict
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::Verdict;
+use super::damage::Damage;
 use crate::history::Fact;
 
 /// So many tellings of the oldest offset, ten a second, are near.
@@ -31,12 +32,16 @@ pub(super) struct Truth<'a> {
     firsts: Vec<(usize, u64)>,
     /// How many of them had been told when the power went.
     cuts: Vec<usize>,
+    pub(super) damage: Damage,
 }
 
 impl<'a> Truth<'a> {
     /// Checks I5, I7 and I8 on the way.
     pub(super) fn gather(history: &'a [Fact], verdict: &mut Verdict) -> Self {
-        let mut truth = Self::default();
+        let mut truth = Self {
+            damage: Damage::gather(history),
+            ..Self::default()
+        };
         let mut answered: Option<u64> = None;
         for (at, fact) in history.iter().enumerate() {
             match fact {
@@ -108,6 +113,10 @@ impl<'a> Truth<'a> {
                     verdict.broken("I7", text);
                 }
             }
+            // What is damaged is not known to be there when it is sent again.
+            Some(other) if other != offset && self.damage.told(other, usize::MAX) => {
+                sent.offset = Some(offset);
+            }
             Some(other) if other != offset => {
                 verdict.broken("I8", format!("{id} stands under {other} and {offset}"));
             }
@@ -117,6 +126,13 @@ impl<'a> Truth<'a> {
         if other != id {
             verdict.broken("I5", format!("under {offset} stand {other} and {id}"));
         }
+    }
+
+    /// An event came long after its offset had been told as corrupt. A little after, it is one that
+    /// had left the server before the bit was flipped.
+    pub(super) fn was_corrupt(&self, offset: u64, at: usize) -> bool {
+        let told = self.firsts.partition_point(|(told, _)| *told < at);
+        self.damage.told(offset, told.saturating_sub(2 * NEAR))
     }
 
     /// The oldest offset, as the server told it next after this moment.
