@@ -30,7 +30,11 @@ pub(crate) async fn serve(dir: &Path, consumers: &[String]) -> Result<(), Box<dy
         .sync(SyncPolicy::Every(Duration::from_millis(2)))
         .retention(Retention::new().max_bytes(RETAINED_BYTES))
         .open(dir);
-    let log = opened.inspect_err(refuse)?;
+    let log = match opened {
+        Ok(log) => log,
+        Err(error) if refuses(&error) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
     forget(&log, consumers)?;
     let hub = Hub::builder(log.clone())?
         .heartbeat(Duration::from_millis(250))
@@ -82,13 +86,19 @@ pub(crate) async fn serve(dir: &Path, consumers: &[String]) -> Result<(), Box<dy
     Ok(())
 }
 
-/// Says it if the log is as it may be after what was done to it, and cannot be opened for that.
-fn refuse(error: &OpenError) {
+/// Whether the log is as it may be after what was done to it, and cannot be opened for that; then
+/// it is said.
+fn refuses(error: &OpenError) -> bool {
     use OpenError::{Damaged, DiskFull, Foreign, Newer};
-    if let Damaged(_) | DiskFull(_) | Foreign { .. } | Newer { .. } = error {
+    let may_be = matches!(
+        error,
+        Damaged(_) | DiskFull(_) | Foreign { .. } | Newer { .. }
+    );
+    if may_be {
         let why = error.source().map_or_else(String::new, ToString::to_string);
         println!("refuses {error}: {why}");
     }
+    may_be
 }
 
 /// Deletes damaged cursors of these consumers: without that they are turned away for ever.
