@@ -132,12 +132,10 @@ fn parse(options: &[String]) -> Result<(Plan, PathBuf), String> {
     Ok((plan, keep))
 }
 
-/// One screen: what was tried, what was lost.
-fn conclude(plan: &Plan, done: &Done, keep: PathBuf) -> ExitCode {
-    let (network, verdict) = (&done.network, &done.verdict);
-    let counts = verdict.counts;
+/// What was tried.
+fn tell(plan: &Plan, done: &Done) {
+    let (network, counts) = (&done.network, done.verdict.counts);
     let load = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
-    let most = |value: fn(&Fact) -> u64| done.history.iter().map(value).max().unwrap_or(0);
     println!(
         "chaos, seed {}: {} s of faults",
         plan.seed,
@@ -167,6 +165,14 @@ fn conclude(plan: &Plan, done: &Done, keep: PathBuf) -> ExitCode {
         counts.resets,
         counts.forgotten
     );
+}
+
+/// One screen: what was tried, what was lost.
+fn conclude(plan: &Plan, done: &Done, keep: PathBuf) -> ExitCode {
+    tell(plan, done);
+    let verdict = &done.verdict;
+    let counts = verdict.counts;
+    let most = |value: fn(&Fact) -> u64| done.history.iter().map(value).max().unwrap_or(0);
     println!(
         "  {} events answered, {} without an answer; {} came, {} gaps told, {} processes resumed",
         counts.appended, counts.unanswered, counts.heard, counts.gaps, counts.resumed

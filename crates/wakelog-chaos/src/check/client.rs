@@ -82,25 +82,7 @@ impl<'a> Reader<'a> {
             }
             Fact::Gap {
                 from, to, reason, ..
-            } => {
-                verdict.counts.gaps += 1;
-                let first = truth.first_after(at);
-                let is_true = match reason.as_str() {
-                    "trimmed" => first.is_some_and(|first| *to <= first),
-                    "corrupt" => truth.damage.of_events(at),
-                    _ => false,
-                };
-                if !is_true || from >= to {
-                    let text = format!("{name} was told {from}..{to} {reason}, {first:?} is first");
-                    verdict.broken("I3", text);
-                }
-                if *from < self.next {
-                    let text = format!("{name} was told {from}..{to} at {}", self.next);
-                    verdict.broken("I2", text);
-                }
-                self.gaps.push((*from, *to));
-                self.go_on(*to);
-            }
+            } => self.miss(at, (*from, *to), reason, truth, verdict),
             Fact::Resumed { offset, .. } => {
                 verdict.counts.resumed += 1;
                 if std::mem::take(&mut self.anew) {
@@ -134,6 +116,35 @@ impl<'a> Reader<'a> {
             Fact::Stands { offset, .. } => self.stands = Some(*offset),
             _ => {}
         }
+    }
+
+    /// It was told a gap.
+    fn miss(
+        &mut self,
+        at: usize,
+        (from, to): (u64, u64),
+        reason: &str,
+        truth: &Truth<'_>,
+        verdict: &mut Verdict,
+    ) {
+        let name = self.name;
+        verdict.counts.gaps += 1;
+        let first = truth.first_after(at);
+        let is_true = match reason {
+            "trimmed" => first.is_some_and(|first| to <= first),
+            "corrupt" => truth.damage.of_events(at),
+            _ => false,
+        };
+        if !is_true || from >= to {
+            let text = format!("{name} was told {from}..{to} {reason}, {first:?} is first");
+            verdict.broken("I3", text);
+        }
+        if from < self.next {
+            let text = format!("{name} was told {from}..{to} at {}", self.next);
+            verdict.broken("I2", text);
+        }
+        self.gaps.push((from, to));
+        self.go_on(to);
     }
 
     /// All that it has not seen below an offset is lost, and it knows.
