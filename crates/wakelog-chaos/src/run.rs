@@ -139,6 +139,9 @@ pub(crate) async fn run(plan: &Plan) -> Result<Done> {
 async fn disk(plan: &Plan) -> Result<Option<Disk>> {
     let stays = plan.power == Power::Stays || plan.flips.is_some();
     if stays || (plan.dir.is_some() && plan.power == Power::Try) {
+        if plan.full > 0 {
+            eprintln!("\n!!! NOT TESTED: full disks, in a run without a disk of its own\n");
+        }
         return Ok(None);
     }
     match Disk::make(&plan.home).await {
