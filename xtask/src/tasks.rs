@@ -148,9 +148,11 @@ pub(crate) fn chaos(options: &[&str]) -> Result<bool, String> {
 /// them depends on how fast the machine is, but for how long they take.
 fn chaos_stage(full: bool) -> Result<Count, String> {
     let seed = env::var("WAKELOG_CHAOS_SEED").unwrap_or_else(|_| "1".to_owned());
+    let program = built("wakelog-chaos")?;
     let run = |options: &str| {
-        let mut command = cargo("run --package wakelog-chaos -- run --healing 120");
-        command.args(["--seed", &seed]).args(options.split(' '));
+        let mut command = Command::new(&program);
+        command.args(["run", "--healing", "120", "--seed", &seed]);
+        command.args(options.split(' '));
         command
     };
     let mut command = run("--seconds 15 --cuts 300 --kills 30 --full 1");
@@ -184,7 +186,7 @@ fn client() -> Result<Count, String> {
 
 /// The chat page in Chromium, against the real server. `picture` asks for a screenshot.
 fn browser(chromium: &Path, picture: Option<&Path>) -> Result<Count, String> {
-    let server = chat_server()?;
+    let server = built("examples/chat")?;
     let mut packages = Command::new("npm");
     plain(
         packages
@@ -209,16 +211,18 @@ fn node_tests() -> Command {
     command
 }
 
-/// Builds the chat server and returns its place: next to this very program's, in the same profile.
-fn chat_server() -> Result<PathBuf, String> {
-    // With the whole workspace, so that it is the one that the tests have built.
-    plain(&mut cargo("build --workspace --example chat"))?;
+/// Builds a program, and says where it is: next to this very one, in the same profile. All that
+/// stages need is built at once and with the whole workspace, as the tests have built it.
+fn built(name: &str) -> Result<PathBuf, String> {
+    plain(&mut cargo(
+        "build --workspace --bin wakelog-chaos --example chat",
+    ))?;
     let this = env::current_exe().map_err(|error| error.to_string())?;
-    let server = this.with_file_name("examples").join("chat");
-    if server.is_file() {
-        Ok(server)
+    let program = this.with_file_name(name);
+    if program.is_file() {
+        Ok(program)
     } else {
-        Err(format!("{} is missing", server.display()))
+        Err(format!("{} is missing", program.display()))
     }
 }
 
