@@ -35,6 +35,9 @@ cargo xtask <task>
                  clients whose connections are cut, a server that is killed, a disk that is full:
                  does every event arrive, once for each position? With --flips each kill flips a
                  bit of the log: is what is lost told? Ends with one screen
+  chaos --target socket.io [--minutes N] [--seed S]
+                 the same network and events for Socket.IO and for wakelog, with clients that
+                 both can have, beside each other on one screen: four runs of N minutes
   screenshot     runs the browser test and saves docs/chat.png
   bench-peers    wakelog and its rivals in one run, see crates/wakelog-bench/README.md;
                  --quick for less of it, `bench-peers help` for the rest

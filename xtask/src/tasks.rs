@@ -1,6 +1,7 @@
 //! The tasks, each a list of stages.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -134,13 +135,36 @@ fn optional(component: &str, required: bool) -> bool {
     run
 }
 
-/// The delivery test. `options` are its own.
+/// The delivery test. `options` are its own, but for `--target`, which stands first.
 pub(crate) fn chaos(options: &[&str]) -> Result<bool, String> {
     enter_root()?;
-    let mut command = cargo("run --release --package wakelog-chaos -- run");
-    foreign_clients(&mut command)?;
-    let status = command.args(options).status();
+    let mut command = cargo("run --release --package wakelog-chaos --");
+    match options {
+        ["--target", "socket.io", options @ ..] => {
+            command.arg("compare").args(options);
+            command.arg("--socketio").arg(socketio()?);
+        }
+        ["--target", "wakelog", options @ ..] | options => {
+            command.arg("run").args(options);
+            foreign_clients(&mut command)?;
+        }
+    }
+    let status = command.status();
     Ok(status.map_err(|error| error.to_string())?.success())
+}
+
+/// Installs Socket.IO, of the versions that are written down, and says where.
+fn socketio() -> Result<PathBuf, String> {
+    let home = env::current_dir().map_err(|error| error.to_string())?;
+    let home = home.join("target/socketio");
+    let from = Path::new("crates/wakelog-chaos/clients/socketio");
+    fs::create_dir_all(&home).map_err(|error| error.to_string())?;
+    for file in ["package.json", "package-lock.json"] {
+        fs::copy(from.join(file), home.join(file)).map_err(|error| format!("{file}: {error}"))?;
+    }
+    let install = ["ci", "--no-audit", "--no-fund", "--silent"];
+    plain(Command::new("npm").args(install).current_dir(&home))?;
+    Ok(home.join("node_modules"))
 }
 
 /// So many faults that each kind is among them, always from the same seed unless

@@ -19,6 +19,7 @@ use crate::power::{Disk, stands_still};
 use crate::proxy::Network;
 use crate::random::Random;
 use crate::record::Record;
+use crate::target::Target;
 
 /// Longer than a server takes to start or to end in order.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -32,6 +33,9 @@ pub(crate) enum Started {
 }
 
 pub(crate) struct Server {
+    target: Target,
+    /// How often it was started.
+    starts: u64,
     dir: PathBuf,
     /// Who may have a cursor: of one that is damaged it is told.
     consumers: Vec<String>,
@@ -48,6 +52,7 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(
+        target: Target,
         dir: PathBuf,
         consumers: Vec<String>,
         disk: Option<Disk>,
@@ -56,6 +61,8 @@ impl Server {
     ) -> Self {
         let (appended, _) = broadcast::channel(1024);
         Self {
+            target,
+            starts: 0,
             dir,
             consumers,
             disk,
@@ -76,8 +83,10 @@ impl Server {
     }
 
     pub(crate) async fn try_start(&mut self) -> Result<Started> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg("serve").arg(&self.dir).args(&self.consumers);
+        self.starts += 1;
+        let mut command = self
+            .target
+            .server(&self.dir, &self.consumers, self.starts)?;
         command.kill_on_drop(true);
         let mut child = command
             .stdin(Stdio::piped())

@@ -41,6 +41,8 @@ pub(crate) enum Fact {
         to: u64,
         reason: String,
     },
+    /// A client is connected again, and was told whether all that it missed comes.
+    Connected { client: String, recovered: bool },
     /// A client was told that the log is another one.
     Reset { client: String },
     /// The oldest offset that the server has.

@@ -6,6 +6,7 @@
 mod check;
 mod child;
 mod clients;
+mod compare;
 mod faults;
 mod flips;
 mod history;
@@ -16,6 +17,7 @@ mod random;
 mod record;
 mod run;
 mod server;
+mod target;
 
 use std::fs;
 use std::io::{BufWriter, Write as _};
@@ -28,12 +30,15 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use history::Fact;
-use run::{Done, Plan, Power};
+use run::{Done, Faults, Plan, Power};
+use target::Target;
 
 const USAGE: &str = "\
 wakelog-chaos run [--minutes N] [--seconds N] [--cuts N] [--kills N] [--full N] [--flips N]
                   [--seed S] [--power yes|no|try] [--healing SECONDS] [--dir DIR] [--home DIR]
-                  [--node MODULES] [--python PROGRAM] [--keep FILE]";
+                  [--node MODULES] [--python PROGRAM] [--keep FILE]
+wakelog-chaos compare --socketio MODULES [--minutes N] [--seconds N] [--seed S]
+                  [--pace MS] [--healing SECONDS] [--keep DIR]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -42,8 +47,8 @@ fn main() -> ExitCode {
         Err(error) => return failed(&error.to_string()),
     };
     match arguments.split_first() {
-        Some((word, [dir, consumers @ ..])) if word == "serve" => {
-            match runtime.block_on(server::serve(dir.as_ref(), consumers)) {
+        Some((word, [dir, how, consumers @ ..])) if word == "serve" => {
+            match runtime.block_on(server::serve(dir.as_ref(), how == "compared", consumers)) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => failed(&error.to_string()),
             }
@@ -52,6 +57,7 @@ fn main() -> ExitCode {
             Ok((plan, keep)) => run(runtime, &plan, keep),
             Err(sentence) => failed(&sentence),
         },
+        Some((word, options)) if word == "compare" => compare::main(options, &runtime),
         _ => failed(USAGE),
     }
 }
@@ -81,9 +87,11 @@ fn failed(sentence: &str) -> ExitCode {
 }
 
 fn parse(options: &[String]) -> Result<(Plan, PathBuf), String> {
-    let clock = std::time::SystemTime::UNIX_EPOCH.elapsed();
     let mut plan = Plan {
-        seed: clock.map_or(1, |time| u64::from(time.subsec_nanos())),
+        seed: random::any_seed(),
+        target: Target::Wakelog { compared: false },
+        faults: Faults::Own,
+        pace: 20,
         least: Duration::from_secs(30),
         cuts: 0,
         kills: 0,

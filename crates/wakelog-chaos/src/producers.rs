@@ -6,23 +6,20 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
-use wakelog_ws::client::{Client, EmitError, Emitted};
-use wakelog_ws::{Outgoing, Payload};
+use wakelog_ws::client::Client;
 
 use crate::child::Server;
 use crate::clients::WELCOME;
 use crate::history::Fact;
 use crate::random::Random;
 use crate::record::Record;
-
-/// How many rooms there are to publish to.
-const ROOMS: u64 = 6;
+use crate::target::{Answer, Draft, Line, NEWS, ROOMS};
 
 /// An event that nobody has sent.
 fn draw(id: &str, random: &mut Random) -> (Vec<String>, String) {
     let mut topics = vec![format!("room.{}", random.below(ROOMS))];
     if random.one_in(5) {
-        topics.push("news".to_owned());
+        topics.push(NEWS.to_owned());
     }
     let filler = "x".repeat(usize::try_from(random.below(200)).unwrap_or(0));
     (topics, format!("{id}:{}:{filler}", random.next()))
@@ -40,12 +37,13 @@ pub(crate) async fn arrive(url: &str, name: &str) -> Client {
 
 /// One of several that share a connection: each waits for its answer before it goes on.
 pub(crate) async fn publish(
-    client: Client,
+    line: impl Line,
     name: String,
     record: Record,
     enough: Arc<AtomicBool>,
     mut random: Random,
     shunned: &'static str,
+    pace: u64,
 ) {
     for n in 0_u64.. {
         if enough.load(Ordering::Acquire) {
@@ -53,31 +51,28 @@ pub(crate) async fn publish(
         }
         let id = format!("{name}-{n}");
         let (topics, text) = draw(&id, &mut random);
-        let mut event = Outgoing::to(topics[0].as_str(), Payload::text(text.as_str())).id(&id);
-        for topic in &topics[1..] {
-            event = event.also_to(topic);
-        }
         let mut not_to = Vec::new();
         if random.one_in(4) {
-            event = event.not_to(shunned);
             not_to.push(shunned.to_owned());
         }
-        record.add(Fact::Appending {
+        let draft = Draft {
             id: id.clone(),
             topics,
             not_to,
             text,
+        };
+        record.add(Fact::Appending {
+            id: draft.id.clone(),
+            topics: draft.topics.clone(),
+            not_to: draft.not_to.clone(),
+            text: draft.text.clone(),
         });
-        match client.emit(event).await {
-            Ok(Emitted::Stored(position)) => record.add(Fact::Appended {
-                id,
-                offset: position.offset - 1,
-            }),
-            Ok(_) => record.fault(format!("{id} got a reply")),
-            Err(EmitError::Ended(_)) => return,
-            Err(error) => record.fault(format!("{id}: {error}")),
+        match line.emit(&draft).await {
+            Answer::Stored(offset) => record.add(Fact::Appended { id, offset }),
+            Answer::None(why) => record.fault(format!("{id}: {why}")),
+            Answer::Ended => return,
         }
-        sleep(Duration::from_millis(random.below(20))).await;
+        sleep(Duration::from_millis(random.below(pace))).await;
     }
 }
 
@@ -87,6 +82,7 @@ pub(crate) async fn append(
     record: Record,
     enough: Arc<AtomicBool>,
     mut random: Random,
+    pace: u64,
 ) {
     for n in 0_u64.. {
         if enough.load(Ordering::Acquire) {
@@ -95,7 +91,7 @@ pub(crate) async fn append(
         let id = format!("inside-{n}");
         let (topics, text) = draw(&id, &mut random);
         append_one(&server, &record, &id, &topics[0], &text).await;
-        sleep(Duration::from_millis(random.below(20))).await;
+        sleep(Duration::from_millis(random.below(pace))).await;
     }
 }
 

@@ -1,5 +1,11 @@
 //! Chance that comes again: one seed decides all that is decided here.
 
+/// One that nobody has chosen.
+pub(crate) fn any_seed() -> u64 {
+    let clock = std::time::SystemTime::UNIX_EPOCH.elapsed();
+    clock.map_or(1, |time| u64::from(time.subsec_nanos()))
+}
+
 /// A generator (splitmix64); `branch` gives another one whose numbers do not depend on how many
 /// this one has given.
 #[derive(Clone, Debug)]

@@ -21,8 +21,9 @@ use crate::proxy::{Network, open};
 use crate::random::Random;
 use crate::record::Record;
 use crate::server::RETAINED_BYTES;
+use crate::target::{LISTENERS, Line, People, SHUNNED, Target};
 
-const PRODUCERS: u64 = 4;
+pub(crate) const PRODUCERS: u64 = 4;
 const WORKERS: u64 = 96;
 
 const BOUNDS: Bounds = Bounds {
@@ -36,6 +37,10 @@ const BOUNDS: Bounds = Bounds {
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
+    pub(crate) target: Target,
+    pub(crate) faults: Faults,
+    /// A producer waits for so long at most between an answer and its next event, in milliseconds.
+    pub(crate) pace: u64,
     /// It goes on until all of these are reached.
     pub(crate) least: Duration,
     pub(crate) cuts: u64,
@@ -53,6 +58,17 @@ pub(crate) struct Plan {
     pub(crate) home: PathBuf,
     pub(crate) node: Option<PathBuf>,
     pub(crate) python: Option<PathBuf>,
+}
+
+/// What happens beside the cuts of the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Faults {
+    /// All that wakelog is meant for, as often as can be, to all kinds of clients.
+    Own,
+    /// Nothing: the server stays. For comparisons, with clients that every target can have.
+    Cuts,
+    /// Every 5 to 15 s the server is killed, or rarely drained or paused. For comparisons too.
+    CutsAndKills,
 }
 
 /// Does the power go, one kill of ten, and is the disk full now and then?
@@ -99,6 +115,8 @@ pub(crate) struct Stage {
     pub(crate) has_disk: bool,
     clients: JoinSet<Result<()>>,
     producers: Vec<JoinHandle<()>>,
+    /// Those who speak to a server that is not wakelog's.
+    others: Option<People>,
 }
 
 pub(crate) async fn run(plan: &Plan) -> Result<Done> {
@@ -111,7 +129,14 @@ pub(crate) async fn run(plan: &Plan) -> Result<Done> {
     let record = Record::default();
     let has_disk = disk.is_some();
     let consumers = consumers();
-    let mut server = Server::new(dir, consumers, disk, Arc::clone(&network), record.clone());
+    let mut server = Server::new(
+        plan.target.clone(),
+        dir,
+        consumers,
+        disk,
+        Arc::clone(&network),
+        record.clone(),
+    );
     server.start().await?;
     let mut stage = Stage {
         random: Random::new(plan.seed),
@@ -122,6 +147,7 @@ pub(crate) async fn run(plan: &Plan) -> Result<Done> {
         has_disk,
         clients: JoinSet::new(),
         producers: Vec::new(),
+        others: None,
     };
     let mut done = Done {
         network: Arc::clone(&stage.network),
@@ -131,7 +157,10 @@ pub(crate) async fn run(plan: &Plan) -> Result<Done> {
         done.broken = Some(error.to_string());
     }
     done.history = stage.record.take();
-    done.verdict = check(&done.history, BOUNDS);
+    if let Target::Wakelog { compared } = plan.target {
+        let disk = if compared { u64::MAX } else { BOUNDS.disk };
+        done.verdict = check(&done.history, Bounds { disk, ..BOUNDS });
+    }
     Ok(done)
 }
 
@@ -197,26 +226,34 @@ fn consumers() -> Vec<String> {
 }
 
 /// Whose events some producers withhold.
-const SHUNNED: &str = "cursor-all";
+const WITHHELD: &str = "cursor-all";
 
 impl Stage {
     async fn all(&mut self, plan: &Plan, done: &mut Done) -> Result<()> {
         let start = Instant::now();
         self.people(plan).await?;
-        self.faults(plan, done).await?;
+        match plan.faults {
+            Faults::Own => self.faults(plan, done).await?,
+            _ => self.few_faults(plan, done).await?,
+        }
         done.took = start.elapsed();
         self.heal(plan, done).await
     }
 
-    /// Where a proxy of one's own listens.
-    pub(crate) async fn url(&self, name: &str) -> Result<String> {
+    /// A proxy.
+    async fn port(&self, name: &str) -> Result<u16> {
         let short = match name {
             "second connections" => u64::MAX,
             _ if name.starts_with("producer") => 4,
             _ => 2,
         };
         let random = self.random.branch(name);
-        let port = open(Arc::clone(&self.network), random, short).await?;
+        open(Arc::clone(&self.network), random, short).await
+    }
+
+    /// Where a proxy of one's own listens.
+    pub(crate) async fn url(&self, name: &str) -> Result<String> {
+        let port = self.port(name).await?;
         Ok(format!("ws://127.0.0.1:{port}/wakelog"))
     }
 
@@ -230,7 +267,15 @@ impl Stage {
 
     /// Everybody who takes part.
     async fn people(&mut self, plan: &Plan) -> Result<()> {
-        for kind in kinds() {
+        let kinds = match (&plan.target, plan.faults) {
+            (Target::SocketIo(modules), _) => {
+                self.others(modules).await?;
+                Vec::new()
+            }
+            (Target::Wakelog { .. }, Faults::Own) => kinds(),
+            (Target::Wakelog { .. }, _) => LISTENERS.map(|who| kind(who.name, who.filters)).into(),
+        };
+        for kind in kinds {
             let setting = self.setting(&kind.name).await?;
             let random = self.random.branch(&format!("life of {}", kind.name));
             self.clients.spawn(async move {
@@ -258,15 +303,18 @@ impl Stage {
                 setting,
             ));
         }
+        let shunned = match plan.faults {
+            Faults::Own => WITHHELD,
+            _ => SHUNNED,
+        };
         for n in 0..PRODUCERS {
-            let name = format!("producer-{n}");
-            let client = arrive(&self.url(&name).await?, &name).await;
-            for worker in 0..WORKERS {
-                let name = format!("p{n}.{worker}");
-                let random = self.random.branch(&name);
-                let (record, calm) = (self.record.clone(), Arc::clone(&self.calm));
-                let work = publish(client.clone(), name, record, calm, random, SHUNNED);
-                self.producers.push(tokio::spawn(work));
+            if let Some(others) = &self.others {
+                let line = others.socket(n);
+                self.workers(n, &line, shunned, plan.pace);
+            } else {
+                let name = format!("producer-{n}");
+                let line = arrive(&self.url(&name).await?, &name).await;
+                self.workers(n, &line, shunned, plan.pace);
             }
         }
         let (server, record) = (Arc::clone(&self.server), self.record.clone());
@@ -275,8 +323,30 @@ impl Stage {
             record,
             Arc::clone(&self.calm),
             self.random.branch("inside"),
+            plan.pace,
         );
         self.producers.push(tokio::spawn(inside));
+        Ok(())
+    }
+
+    /// Those who share a producer's connection.
+    fn workers(&mut self, producer: u64, line: &impl Line, shunned: &'static str, pace: u64) {
+        for worker in 0..WORKERS {
+            let name = format!("p{producer}.{worker}");
+            let random = self.random.branch(&name);
+            let (record, calm) = (self.record.clone(), Arc::clone(&self.calm));
+            let work = publish(line.clone(), name, record, calm, random, shunned, pace);
+            self.producers.push(tokio::spawn(work));
+        }
+    }
+
+    /// Everybody who speaks to another server.
+    async fn others(&mut self, modules: &Path) -> Result<()> {
+        let port = async |name: &str| self.port(name).await;
+        let (people, process) = People::start(modules, &self.record, END, port).await?;
+        self.clients.spawn(process.live());
+        people.begin().await?;
+        self.others = Some(people);
         Ok(())
     }
 
@@ -288,6 +358,9 @@ impl Stage {
         let all = async {
             for producer in self.producers.drain(..) {
                 producer.await.map_err(Error::other)?;
+            }
+            if let Some(others) = &self.others {
+                others.gather().await?;
             }
             append_one(&self.server, &self.record, "the-end", END, "that is all").await;
             while let Some(ended) = self.clients.join_next().await {

@@ -23,12 +23,36 @@ const RECONNECT: Reconnect = Reconnect {
     max_ms: 200,
 };
 
+/// As the defaults of Socket.IO's client: after a second on average, and 5 s at most.
+const SLOWLY: Reconnect = Reconnect {
+    min_ms: 2_000,
+    max_ms: 5_000,
+};
+
+/// One that is compared keeps as much as the other server does, and its clients come back as
+/// slowly.
+fn setting(compared: bool) -> (u32, Retention, Reconnect) {
+    let retention = Retention::new();
+    if compared {
+        let two_minutes = Duration::from_secs(120);
+        (4 << 20, retention.max_age(two_minutes), SLOWLY)
+    } else {
+        let retention = retention.max_bytes(RETAINED_BYTES);
+        (SEGMENT_BYTES, retention, RECONNECT)
+    }
+}
+
 /// Serves until it is told to drain, or killed.
-pub(crate) async fn serve(dir: &Path, consumers: &[String]) -> Result<(), Box<dyn Error>> {
+pub(crate) async fn serve(
+    dir: &Path,
+    compared: bool,
+    consumers: &[String],
+) -> Result<(), Box<dyn Error>> {
+    let (segment_bytes, retention, reconnect) = setting(compared);
     let opened = Options::new()
-        .segment_bytes(SEGMENT_BYTES)
+        .segment_bytes(segment_bytes)
         .sync(SyncPolicy::Every(Duration::from_millis(2)))
-        .retention(Retention::new().max_bytes(RETAINED_BYTES))
+        .retention(retention)
         .open(dir);
     let log = match opened {
         Ok(log) => log,
@@ -38,7 +62,7 @@ pub(crate) async fn serve(dir: &Path, consumers: &[String]) -> Result<(), Box<dy
     forget(&log, consumers)?;
     let hub = Hub::builder(log.clone())?
         .heartbeat(Duration::from_millis(250))
-        .reconnect(RECONNECT)
+        .reconnect(reconnect)
         .publishes_per_second(100_000)
         .build();
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;

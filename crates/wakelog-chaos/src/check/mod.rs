@@ -20,9 +20,12 @@
 //! And an event whose first place is corrupt may be stored once more.
 
 mod client;
+#[cfg(test)]
+mod counted;
 mod damage;
 #[cfg(test)]
 mod falsified;
+mod tally;
 mod truth;
 
 use std::collections::BTreeMap;
@@ -30,6 +33,8 @@ use std::collections::BTreeMap;
 use crate::history::{Bounds, Fact};
 use client::Reader;
 use truth::Truth;
+
+pub(crate) use tally::{Tally, tally};
 
 /// What was found.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +51,12 @@ pub(crate) struct Lost {
     pub(crate) prefix: u64,
     pub(crate) middle: u64,
     pub(crate) suffix: u64,
+}
+
+impl Lost {
+    pub(crate) const fn sum(self) -> u64 {
+        self.prefix + self.middle + self.suffix
+    }
 }
 
 /// How much there was to check.
@@ -109,6 +120,7 @@ pub(crate) fn check(history: &[Fact], bounds: Bounds) -> Verdict {
             },
             Fact::Appending { .. }
             | Fact::Appended { .. }
+            | Fact::Connected { .. }
             | Fact::First { .. }
             | Fact::PowerCut
             | Fact::Flip { .. }
