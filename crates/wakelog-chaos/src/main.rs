@@ -10,6 +10,7 @@ mod compare;
 mod faults;
 mod flips;
 mod history;
+mod people;
 mod power;
 mod producers;
 mod proxy;

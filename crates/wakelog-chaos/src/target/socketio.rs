@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::{Answer, Draft, LISTENERS, Line};
 use crate::history::Fact;
+use crate::people::PRODUCERS;
 use crate::record::Record;
 
 /// Longer than it takes until everybody has been connected once.
@@ -96,7 +97,7 @@ impl People {
             clients.push(json!({ "client": client, "rooms": rooms, "url": url(client).await? }));
         }
         let mut producers = Vec::new();
-        for n in 0..crate::run::PRODUCERS {
+        for n in 0..PRODUCERS {
             producers.push(url(&format!("producer-{n}")).await?);
         }
         let mut command = script("clients.mjs", modules, 0);
