@@ -167,11 +167,10 @@ fn version(modules: &Path, package: &str) -> String {
 
 fn screen(plan: &Plan, modules: &Path, columns: &[Column]) {
     println!(
-        "chaos, seed {}, {} s of faults each, pace {} ms; wakelog {}, {}, {}",
+        "chaos, seed {}, {} s of faults each, pace {} ms; wakelog, {}, {}",
         plan.seed,
         plan.least.as_secs(),
         plan.pace,
-        env!("CARGO_PKG_VERSION"),
         version(modules, "socket.io"),
         version(modules, "socket.io-client"),
     );
