@@ -5,18 +5,12 @@ use crate::notify::Sleeper;
 use crate::options::ReadLevel;
 use crate::reader::{Scan, Scanner};
 use crate::store::Shared;
-use crate::sync::{self, Parker};
+use crate::sync::Parker;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Duration;
 
 /// Events looked at before the other lane has its turn, and before the woken are woken.
 const TURN: u64 = 1_024;
-
-/// When more events than these have come since it last slept, it rests before it asks to be woken
-/// by the next one: to wake a thread costs an append as much as twenty others.
-const MANY: u64 = 64;
-const REST: Duration = Duration::from_micros(50);
 
 /// The dispatcher's thread; returns when the log is closed.
 pub(crate) fn run(shared: &Arc<Shared>, parker: &Parker) {
@@ -37,8 +31,6 @@ struct Lane {
     level: ReadLevel,
     scanner: Scanner,
     generation: u64,
-    /// Events that it has passed since it last rested.
-    passed: u64,
 }
 
 impl Lane {
@@ -47,7 +39,6 @@ impl Lane {
             level,
             scanner: Scanner::new(0),
             generation: 0,
-            passed: 0,
         }
     }
 
@@ -62,10 +53,6 @@ impl Lane {
         let seen = word.seen();
         if seen.offset() <= from {
             if waiters.end_scan(from) < seen.offset() {
-                return true;
-            }
-            if std::mem::take(&mut self.passed) > MANY {
-                sync::rest(REST);
                 return true;
             }
             return !word.fall_asleep(Sleeper::DISPATCHER, seen);
@@ -97,7 +84,6 @@ impl Lane {
                 waiters.wake_all();
             }
         }
-        self.passed += to.saturating_sub(from);
         let _ = waiters.end_scan(to);
         woken.into_iter().for_each(Waker::wake);
         true
