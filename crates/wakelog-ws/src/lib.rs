@@ -14,18 +14,19 @@ pub mod fuzzing;
 pub mod protocol;
 mod serve;
 pub mod session;
+mod settings;
 mod source;
 
-pub use protocol::{Encoding, Failure, Hello, Limits, Payload, Reconnect};
+pub use protocol::{Encoding, Failure, Hello, Limits, Outgoing, Payload, Reconnect};
 #[cfg(feature = "axum")]
 pub use serve::shims::{CLIENT, browser_client};
 #[cfg(feature = "tower")]
 pub use serve::shims::{HubLayer, HubService};
 pub use serve::{
     Answer, Authorize, Call, Client, Denied, Frame, FrameError, HookFuture, Hub, HubBuilder,
-    Origin, OriginError, Principal, Published, Refusal, Ticket, Upgrade,
+    HubStats, Origin, OriginError, Principal, Published, Refusal, Ticket, Upgrade,
 };
 pub use source::{
-    EventSource, LogCursor, LogReader, LogSource, Outgoing, ReaderSpec, SourceCursor, SourceError,
+    EventSource, LogCursor, LogReader, LogSource, ReaderSpec, SourceCursor, SourceError,
     SourceReader,
 };

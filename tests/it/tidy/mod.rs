@@ -34,11 +34,13 @@ const LOG: House = House {
     same_floor: &[("error", "types"), ("options", "types"), ("dir", "map")],
 };
 
-/// The WebSocket adapter: bytes, the state machine, what it asks of a log, and sockets.
+/// The WebSocket adapter: what builders share, bytes, the state machine, what it asks of a log, and
+/// sockets.
 const WS: House = House {
     name: "wakelog-ws",
     src: "crates/wakelog-ws/src",
     floors: &[
+        &["settings"],
         &["protocol"],
         &["session"],
         &["source"],

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use wakelog::Position;
 use wakelog_ws::Encoding;
-use wakelog_ws::protocol::{EventHead, PageWriter, ServerMessage};
+use wakelog_ws::protocol::{EncodedPage, PageEvent, ServerMessage, Written};
 
 use crate::Outcome;
 
@@ -70,23 +70,21 @@ impl Pages {
 
     /// A page of so many events of a topic.
     pub fn page(&mut self, topic: &str, events: u64, stamp: u64, live: bool) -> Outcome<Bytes> {
-        let mut writer = PageWriter::new();
         let payload = payload(stamp);
-        for _ in 0..events {
-            let head = EventHead {
-                offset: self.next,
-                time: 1_767_225_600_000_000 + self.next,
-                encoding: Some(Encoding::Text),
-                payload: payload.as_bytes(),
-                ..EventHead::default()
-            };
-            writer.push(head, [topic], []);
-            self.next += 1;
-        }
+        let first = self.next;
+        self.next += events;
+        let events = (first..self.next).map(|offset| PageEvent {
+            offset,
+            time: 1_767_225_600_000_000 + offset,
+            topics: vec![topic],
+            payload: Written::of(Some(Encoding::Text), payload.as_bytes()),
+            ..PageEvent::default()
+        });
+        let page = EncodedPage::from_iter(events);
         let position: Position = format!("{}{}", self.stem, self.next).parse()?;
         let message = ServerMessage::Events {
             sub: "s".to_owned(),
-            page: writer.finish(),
+            page,
             position,
             live,
         };

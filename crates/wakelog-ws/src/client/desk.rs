@@ -13,7 +13,7 @@ use super::event::{EmitError, Emitted, Ended};
 use super::random;
 use super::wire::{Heard, Page, encode};
 use crate::protocol::{
-    ClientMessage, ErrorCode, Failure, Publish, Reconnect, ResetReason, ServerMessage, Subscribe,
+    ClientMessage, ErrorCode, Failure, Outgoing, Reconnect, ResetReason, ServerMessage, Subscribe,
     Welcome,
 };
 
@@ -39,7 +39,7 @@ pub(super) enum Command {
     Say(u64, ClientMessage),
     Moved(String, Position),
     Off(String),
-    Emit(Publish, oneshot::Sender<Result<Emitted, EmitError>>),
+    Emit(Outgoing, oneshot::Sender<Result<Emitted, EmitError>>),
     Close(oneshot::Sender<()>),
 }
 
@@ -179,10 +179,10 @@ impl Desk {
                 self.subs.remove(&sub);
                 self.say(&ClientMessage::Unsubscribe { sub });
             }
-            Command::Emit(publish, answer) => {
+            Command::Emit(event, answer) => {
                 self.outbox.push_back(Waiting {
-                    id: publish.id.clone(),
-                    text: encode(&ClientMessage::Publish(publish)),
+                    id: event.id.clone().unwrap_or_default(),
+                    text: encode(&ClientMessage::Publish(event)),
                     sent: false,
                     answer,
                 });

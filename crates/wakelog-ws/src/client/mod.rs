@@ -56,8 +56,7 @@ pub use wakelog::Start;
 
 use self::desk::Command;
 use self::driver::State;
-use crate::protocol::{Publish, Welcome};
-use crate::source::Outgoing;
+use crate::protocol::{Outgoing, Welcome};
 
 /// A client. Clones are the same one; when all are gone, and their subscriptions, it disconnects.
 #[derive(Clone, Debug)]
@@ -88,21 +87,14 @@ impl Client {
     ///
     /// # Errors
     /// It can never be stored, or the client has ended.
-    pub async fn emit(&self, event: Outgoing) -> Result<Emitted, EmitError> {
+    pub async fn emit(&self, mut event: Outgoing) -> Result<Emitted, EmitError> {
         let (prefix, count) = &*self.ids;
-        let id = event.id.unwrap_or_else(|| {
+        event.id.get_or_insert_with(|| {
             let count = count.fetch_add(1, Ordering::Relaxed);
             format!("{prefix}-{count}")
         });
-        let publish = Publish {
-            id,
-            topics: event.topics,
-            not_to: event.not_to,
-            name: event.name,
-            payload: event.payload,
-        };
         let (sender, answer) = oneshot::channel();
-        self.command(Command::Emit(publish, sender));
+        self.command(Command::Emit(event, sender));
         answer.await.unwrap_or_else(|_| Err(self.ended().into()))
     }
 

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use wakelog::Start;
 
-use crate::protocol::{ClientMessage, Encoding, Publish, decode};
+use crate::protocol::{ClientMessage, Encoding, Outgoing, decode};
 
 /// Any bytes as a text message.
 ///
@@ -70,7 +70,7 @@ fn write(message: &ClientMessage) -> String {
 }
 
 /// JSON in a payload is kept as it was written, so it is put in as text.
-fn publish(event: &Publish) -> String {
+fn publish(event: &Outgoing) -> String {
     let mut value = json!({
         "type": "publish", "id": event.id, "topics": event.topics, "not_to": event.not_to,
         "name": event.name,

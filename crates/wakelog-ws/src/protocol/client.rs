@@ -4,7 +4,7 @@ use derive_more::Debug;
 use serde::{Deserialize, Serialize};
 use wakelog::{Position, Start};
 
-use super::payload::Payload;
+use super::outgoing::Outgoing;
 
 /// A message of a client, checked.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -39,7 +39,7 @@ pub enum ClientMessage {
     },
     /// Appends an event.
     #[serde(skip)]
-    Publish(Publish),
+    Publish(Outgoing),
     /// Closes a subscription.
     Unsubscribe {
         /// The subscription.
@@ -81,22 +81,4 @@ pub struct Grant {
     pub events: u32,
     /// How many bytes, as pages count them.
     pub bytes: u32,
-}
-
-/// `publish`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "type", rename = "publish")]
-pub struct Publish {
-    /// The client's id for the event; the same when it is sent again.
-    pub id: String,
-    /// Whom it is to.
-    pub topics: Vec<String>,
-    /// Which identities do not get it.
-    pub not_to: Vec<String>,
-    /// What kind of event it is, in the application's words.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// The payload.
-    #[serde(flatten)]
-    pub payload: Payload,
 }

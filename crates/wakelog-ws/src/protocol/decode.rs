@@ -6,9 +6,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::{RawValue, Value};
 use wakelog::{Position, Start};
 
-use super::client::{ClientMessage, Grant, Publish, Subscribe};
+use super::client::{ClientMessage, Grant, Subscribe};
 use super::code::ErrorCode;
 use super::names::{NameError, check_consumer, check_filter, check_text, check_topic};
+use super::outgoing::Outgoing;
 use super::payload::Payload;
 use super::server::Failure;
 
@@ -190,11 +191,12 @@ fn publish(text: &str) -> Result<ClientMessage, Failure> {
         check_text("identity", identity, MAX_NAME).map_err(named(ErrorCode::BadTopic))?;
     }
     let payload = Payload::from_fields(wire.data, wire.text, wire.base64).map_err(bad)?;
-    Ok(ClientMessage::Publish(Publish {
-        id: wire.id,
+    Ok(ClientMessage::Publish(Outgoing {
+        id: Some(wire.id),
         topics: wire.topics,
         not_to: wire.not_to,
         name: wire.name,
+        from: None,
         payload,
     }))
 }

@@ -1,29 +1,27 @@
 //! From values to the text of a server's message.
 
-use std::sync::Arc;
-
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 use serde_json::json;
 use wakelog::Position;
 
 use super::code::ErrorCode;
+use super::page::PageText;
 use super::server::ServerMessage;
 
 impl ServerMessage {
     /// The message as text.
     #[must_use]
     pub fn encode(&self) -> String {
-        if let Some(page) = self.encode_page() {
-            return page.concat();
+        match self.encode_page() {
+            Some(page) => page.concat(),
+            // The other types are plain: writing them into a string cannot fail.
+            None => serde_json::to_string(self).unwrap_or_default(),
         }
-        // The other types are plain: writing them into a string cannot fail.
-        serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// The text of `events` in three pieces, of which the events are one and are not copied; none
-    /// for other messages.
+    /// The text of `events`, whose events are not copied; none for other messages.
     #[must_use]
-    pub fn encode_page(&self) -> Option<[Arc<str>; 3]> {
+    pub fn encode_page(&self) -> Option<PageText> {
         let Self::Events {
             sub,
             page,
@@ -33,18 +31,15 @@ impl ServerMessage {
         else {
             return None;
         };
-        let position = position.to_string();
-        let (sub, stem, bytes) = (json!(sub), stem(&position), page.bytes());
-        // A position has nothing to escape.
-        let head = format!(r#"{{"type":"events","sub":{sub},"stem":"{stem}","events":["#);
-        let tail = format!(r#"],"position":"{position}","bytes":{bytes},"live":{live}}}"#);
-        Some([head.into(), Arc::clone(page.body()), tail.into()])
+        let (sub, bytes, position) = (json!(sub), page.bytes(), position.to_string());
+        // Up to and with its last dot. A position has nothing to escape.
+        let stem = position.trim_end_matches(|digit: char| digit.is_ascii_digit());
+        let mut head = format!(r#"{{"type":"events","sub":{sub},"stem":"{stem}","#);
+        let rest = format!(r#""position":"{position}","bytes":{bytes},"live":{live},"events":["#);
+        head.push_str(&rest);
+        let events = page.body().clone();
+        Some(PageText { head, events })
     }
-}
-
-/// A position's text up to and with its last dot.
-fn stem(position: &str) -> &str {
-    position.rfind('.').map_or("", |dot| &position[..=dot])
 }
 
 pub(super) fn as_map<S: Serializer>(

@@ -9,18 +9,20 @@ mod code;
 mod decode;
 mod encode;
 mod names;
+mod outgoing;
 mod page;
 mod payload;
 mod server;
 
-pub use client::{ClientMessage, Grant, Hello, Publish, Subscribe};
+pub use client::{ClientMessage, Grant, Hello, Subscribe};
 pub use code::{CloseCode, ErrorCode};
 pub use decode::decode;
 #[cfg(feature = "client")]
 pub(crate) use decode::present;
 pub use names::{NameError, check_consumer};
-pub use page::{EncodedPage, EventHead, PageWriter};
-pub use payload::{ENCODING_ATTRIBUTE, Encoding, Payload};
+pub use outgoing::Outgoing;
+pub use page::{EncodedPage, PageEvent, PageText};
+pub use payload::{ENCODING_ATTRIBUTE, Encoding, Payload, Written};
 pub use server::{
     CursorState, Failure, Limits, LoadedCursor, Reconnect, Reset, ResetReason, ServerMessage,
     Welcome,

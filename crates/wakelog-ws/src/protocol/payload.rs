@@ -120,12 +120,22 @@ impl Serialize for Payload {
 }
 
 /// The field of a message in which a payload stands.
-#[derive(Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Written<'a> {
+#[non_exhaustive]
+pub enum Written<'a> {
+    /// JSON text.
     Data(&'a RawValue),
+    /// Text.
     Text(&'a str),
+    /// Any bytes.
     Base64(String),
+}
+
+impl Default for Written<'_> {
+    fn default() -> Self {
+        Self::Text("")
+    }
 }
 
 impl<'a> Written<'a> {
@@ -133,7 +143,8 @@ impl<'a> Written<'a> {
     ///
     /// The mark is data from disk and is not believed: text that is no JSON would break the whole
     /// message.
-    pub(super) fn of(encoding: Option<Encoding>, payload: &'a [u8]) -> Self {
+    #[must_use]
+    pub fn of(encoding: Option<Encoding>, payload: &'a [u8]) -> Self {
         let text = std::str::from_utf8(payload).ok();
         if let (Some(Encoding::Json), Some(text)) = (encoding, text) {
             if let Ok(json) = serde_json::from_str(text) {

@@ -8,6 +8,7 @@ use super::code::ErrorCode;
 use super::encode::as_map;
 use super::page::EncodedPage;
 use super::payload::Payload;
+use crate::settings::settings;
 
 /// What may succeed later is not to be tried again before, in milliseconds.
 const RETRY_AFTER: u64 = 1_000;
@@ -256,30 +257,25 @@ impl Failure {
         }
     }
 
+    /// Something that the client need not know.
+    pub(crate) fn internal() -> Self {
+        Self::new(ErrorCode::Internal, "internal error")
+    }
+
     /// Whether the same may succeed later.
     #[must_use]
     pub const fn is_temporary(&self) -> bool {
         self.code.retry()
     }
 
-    /// About a message of this type.
-    #[must_use]
-    pub fn re(mut self, kind: &'static str) -> Self {
-        self.re = Some(kind);
-        self
-    }
+    settings! {
+        /// About a message of this type.
+        re(kind: &'static str) => re = Some(kind);
 
-    /// About this subscription.
-    #[must_use]
-    pub fn of_sub(mut self, name: impl Into<String>) -> Self {
-        self.sub = Some(name.into());
-        self
-    }
+        /// About this subscription.
+        of_sub(name: impl Into<String>) => sub = Some(name.into());
 
-    /// About the event with this id.
-    #[must_use]
-    pub fn of_event(mut self, id: impl Into<String>) -> Self {
-        self.id = Some(id.into());
-        self
+        /// About the event with this id.
+        of_event(id: impl Into<String>) => id = Some(id.into());
     }
 }

@@ -2,9 +2,9 @@ use serde_json::{Value, json};
 use wakelog::{Gap, GapReason, Position, Start};
 
 use super::{
-    ClientMessage, CloseCode, CursorState, EncodedPage, Encoding, ErrorCode, EventHead, Failure,
-    Grant, Limits, LoadedCursor, PageWriter, Payload, Reconnect, Reset, ResetReason, ServerMessage,
-    Welcome, decode,
+    ClientMessage, CloseCode, CursorState, EncodedPage, Encoding, ErrorCode, Failure, Grant,
+    Limits, LoadedCursor, PageEvent, Payload, Reconnect, Reset, ResetReason, ServerMessage,
+    Welcome, Written, decode,
 };
 
 const DOCUMENT: &str = include_str!("../../PROTOCOL.md");
@@ -69,33 +69,32 @@ fn every_client_message_of_the_document_decodes() {
 }
 
 fn example_page() -> EncodedPage {
-    let mut page = PageWriter::new();
-    let head = EventHead {
+    let first = PageEvent {
         offset: 1042,
         time: 1_767_225_600_000_000,
+        topics: vec!["room.42"],
         name: Some("message"),
         id: Some("c0ffee-17"),
         from: Some("alice-laptop"),
-        encoding: Some(Encoding::Json),
-        payload: br#"{"text": "hello", "n": 1}"#,
+        payload: Written::of(Some(Encoding::Json), br#"{"text": "hello", "n": 1}"#),
+        ..PageEvent::default()
     };
-    page.push(head, ["room.42"], []);
-    let head = EventHead {
+    let second = PageEvent {
         offset: 1045,
         time: 1_767_225_600_000_300,
-        encoding: Some(Encoding::Text),
-        payload: b"plain words",
-        ..EventHead::default()
+        topics: vec!["room.42", "room.43"],
+        not_to: vec!["alice"],
+        payload: Written::of(Some(Encoding::Text), b"plain words"),
+        ..PageEvent::default()
     };
-    page.push(head, ["room.42", "room.43"], ["alice"]);
-    let head = EventHead {
+    let third = PageEvent {
         offset: 1046,
         time: 1_767_225_600_000_301,
-        payload: &[0, 1, 2, 255],
-        ..EventHead::default()
+        topics: vec!["$all"],
+        payload: Written::of(None, &[0, 1, 2, 255]),
+        ..PageEvent::default()
     };
-    page.push(head, ["$all"], []);
-    page.finish()
+    EncodedPage::from_iter([first, second, third])
 }
 
 fn example_welcome() -> ServerMessage {
@@ -341,18 +340,12 @@ fn published_payload(field: &str) -> Payload {
 }
 
 fn delivered(encoding: Option<Encoding>, payload: &[u8]) -> String {
-    let mut page = PageWriter::new();
-    page.push(
-        EventHead {
-            encoding,
-            payload,
-            ..EventHead::default()
-        },
-        [],
-        [],
-    );
+    let event = PageEvent {
+        payload: Written::of(encoding, payload),
+        ..PageEvent::default()
+    };
+    let page = EncodedPage::from_iter([event]);
     let prefix = r#"{"offset":0,"time":0,"topics":[],"#;
-    let page = page.finish();
     page.body()
         .strip_prefix(prefix)
         .unwrap()

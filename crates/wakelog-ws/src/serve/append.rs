@@ -5,31 +5,24 @@ use std::sync::Arc;
 use wakelog::Position;
 
 use super::authorize::Principal;
-use super::calls::Answer;
+use super::calls::{self, Answer};
 use super::desk::Desk;
 use super::driver::now;
 use super::hub::Shared;
-use crate::protocol::{Failure, Publish};
+use crate::protocol::{Failure, Outgoing};
 use crate::session::AppendKey;
-use crate::source::{EventSource, Outgoing};
+use crate::source::EventSource;
 
 impl<S: EventSource> Desk<S> {
-    pub(super) fn append(&mut self, key: AppendKey, event: Publish) {
+    pub(super) fn append(&mut self, key: AppendKey, mut event: Outgoing) {
         self.appending = true;
+        event.from.clone_from(&self.principal.from);
         let (shared, principal) = (Arc::clone(&self.shared), Arc::clone(&self.principal));
         let member = self.member.clone();
         self.begin(async move {
             if let Some(moment) = member.and_then(|member| member.publish(now())) {
                 tokio::time::sleep_until(moment.into()).await;
             }
-            let event = Outgoing {
-                topics: event.topics,
-                not_to: event.not_to,
-                name: event.name,
-                id: Some(event.id),
-                from: principal.from.clone(),
-                payload: event.payload,
-            };
             let answer = match shared.may_publish(&principal, &event).await {
                 Ok(Answer::Store) => shared.source.append(event).await.map(Ok),
                 Ok(Answer::Reply(payload)) => Ok(Err(payload)),
@@ -91,7 +84,7 @@ impl<S: EventSource> Shared<S> {
                     hook.publish(principal, topic).await?;
                 }
             }
-            match self.calls.ask(principal, event) {
+            match calls::ask(&self.calls, principal, event) {
                 Some(handler) => handler.await,
                 None => Ok(Answer::Store),
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use derive_more::Debug;
 use parking_lot::Mutex;
-use wakelog::FilterError;
+use wakelog::{Filter, FilterError};
 
 use super::authorize::{Authorize, HookFuture};
 use super::calls::{Answer, Call, Calls};
@@ -16,7 +16,11 @@ use super::origin::{Origin, Origins};
 use super::registry::Registry;
 use crate::protocol::{Limits, Reconnect};
 use crate::session::{Pace, SessionConfig};
+use crate::settings::settings;
 use crate::source::{EventSource, LogSource};
+
+/// Heartbeats come no faster.
+const SHORTEST_BEAT: Duration = Duration::from_millis(10);
 
 /// Settings of a [`Hub`].
 #[derive(Debug)]
@@ -40,45 +44,29 @@ impl<S: EventSource> HubBuilder<S> {
             stall: Duration::from_secs(30),
             arrivals: Mutex::new(Pace::new(1_000, now())),
             hook_limit: Duration::from_secs(5),
+            stats: Mutex::default(),
         };
         Self { shared }
     }
 
-    /// What a client may do. How many ids are remembered is for the source to say.
-    #[must_use]
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.shared.config.limits = limits;
-        self
-    }
+    settings! {
+        /// What a client may do. How many ids are remembered is for the source to say.
+        limits(limits: Limits) => shared.config.limits = limits;
 
-    /// How often heartbeats are sent, 20 seconds by default; a client that is silent for two and a
-    /// half is given up.
-    #[must_use]
-    pub fn heartbeat(mut self, every: Duration) -> Self {
-        self.shared.config.heartbeat = every.max(Duration::from_millis(10));
-        self
-    }
+        /// How often heartbeats are sent, 20 seconds by default; a client that is silent for two
+        /// and a half is given up.
+        heartbeat(every: Duration) => shared.config.heartbeat = every.max(SHORTEST_BEAT);
 
-    /// The window in which clients come back after a cut: half a second to 30 seconds by default.
-    #[must_use]
-    pub fn reconnect(mut self, window: Reconnect) -> Self {
-        self.shared.config.reconnect = window;
-        self
-    }
+        /// The window in which clients come back after a cut: half a second to 30 seconds by
+        /// default.
+        reconnect(window: Reconnect) => shared.config.reconnect = window;
 
-    /// How long a client may leave what was sent to it in the socket: 30 seconds by default.
-    #[must_use]
-    pub fn stall(mut self, longest: Duration) -> Self {
-        self.shared.stall = longest;
-        self
-    }
+        /// How long a client may leave what was sent to it in the socket: 30 seconds by default.
+        stall(longest: Duration) => shared.stall = longest;
 
-    /// Asks the application who may do what. Without it, every client is believed: see
-    /// [`Authorize`].
-    #[must_use]
-    pub fn authorize(mut self, hook: impl Authorize) -> Self {
-        self.shared.authorize = Some(Arc::new(hook));
-        self
+        /// Asks the application who may do what. Without it, every client is believed: see
+        /// [`Authorize`].
+        authorize(hook: impl Authorize) => shared.authorize = Some(Arc::new(hook));
     }
 
     /// Gives what clients publish to topics that match `filter` to a handler, once the
@@ -109,16 +97,15 @@ impl<S: EventSource> HubBuilder<S> {
     where
         F: Fn(Call) -> HookFuture<'static, Answer> + Send + Sync + 'static,
     {
-        self.shared.calls.on(filter, handler)?;
+        let heard = Filter::parse(filter)?;
+        self.shared.calls.push((heard, Arc::new(handler)));
         Ok(self)
     }
 
-    /// How long hooks and handler together may take for the answer to one message: 5 seconds by
-    /// default.
-    #[must_use]
-    pub fn hook_limit(mut self, longest: Duration) -> Self {
-        self.shared.hook_limit = longest;
-        self
+    settings! {
+        /// How long hooks and handler together may take for the answer to one message: 5 seconds by
+        /// default.
+        hook_limit(longest: Duration) => shared.hook_limit = longest;
     }
 
     /// Lets pages of these origins connect, beside those of the server's own.
@@ -142,48 +129,30 @@ impl<S: EventSource> HubBuilder<S> {
         self
     }
 
-    /// How many connections there may be at a time, from the upgrade on: 16,384 by default. One
-    /// more is answered with the status 503.
-    #[must_use]
-    pub fn connections(mut self, most: usize) -> Self {
-        self.shared.registry = Registry::new(most);
-        self
-    }
+    settings! {
+        /// How many connections there may be at a time, from the upgrade on: 16,384 by default. One
+        /// more is answered with the status 503.
+        connections(most: usize) => shared.registry = Registry::new(most);
 
-    /// How many connections one identity (`from`) may have at a time: 64 by default. One more is
-    /// closed with 1013. Those without an identity are counted by
-    /// [`connections`](Self::connections) alone.
-    #[must_use]
-    pub fn connections_of_identity(mut self, most: usize) -> Self {
-        self.shared.members.connections = most;
-        self
-    }
+        /// How many connections one identity (`from`) may have at a time: 64 by default. One more
+        /// is closed with 1013. Those without an identity are counted by
+        /// [`connections`](Self::connections) alone.
+        connections_of_identity(most: usize) => shared.members.connections = most;
 
-    /// How many messages, pings and pongs a client may send in a second: 1,000 by default, and four
-    /// seconds' worth at once. Those beyond it wait in the socket.
-    #[must_use]
-    pub fn messages_per_second(mut self, most: u32) -> Self {
-        self.shared.config.messages_per_second = most;
-        self
-    }
+        /// How many messages, pings and pongs a client may send in a second: 1,000 by default, and
+        /// four seconds' worth at once. Those beyond it wait in the socket.
+        messages_per_second(most: u32) => shared.config.messages_per_second = most;
 
-    /// How many events one identity may publish in a second, over all of its connections: 1,000 by
-    /// default, and four seconds' worth at once. Those beyond it wait, and their connection with
-    /// them. Each connection without an identity is counted by itself.
-    #[must_use]
-    pub fn publishes_per_second(mut self, most: u32) -> Self {
-        self.shared.members.publishes_per_second = most;
-        self
-    }
+        /// How many events one identity may publish in a second, over all of its connections: 1,000
+        /// by default, and four seconds' worth at once. Those beyond it wait, and their connection
+        /// with them. Each connection without an identity is counted by itself.
+        publishes_per_second(most: u32) => shared.members.publishes_per_second = most;
 
-    /// How many connections may be made in a second: 1,000 by default, and four seconds' worth at
-    /// once. Those beyond it wait for up to five seconds, before the hook is asked; if that is not
-    /// enough, they are told with the status 503 to come back at a random moment later. So the
-    /// clients that all come back after a cut do not shut each other out.
-    #[must_use]
-    pub fn arrivals_per_second(mut self, most: u32) -> Self {
-        self.shared.arrivals = Mutex::new(Pace::new(most, now()));
-        self
+        /// How many connections may be made in a second: 1,000 by default, and four seconds' worth
+        /// at once. Those beyond it wait for up to five seconds, before the hook is asked; if that
+        /// is not enough, they are told with the status 503 to come back at a random moment later.
+        /// So the clients that all come back after a cut do not shut each other out.
+        arrivals_per_second(most: u32) => shared.arrivals = Mutex::new(Pace::new(most, now()));
     }
 
     /// The hub.

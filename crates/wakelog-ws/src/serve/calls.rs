@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use wakelog::{Filter, FilterError};
+use wakelog::Filter;
 
 use super::authorize::{HookFuture, Principal};
-use crate::protocol::Payload;
-use crate::source::Outgoing;
+use crate::protocol::{Outgoing, Payload};
 
 /// An event that a client has published, on its way to a handler; see
 /// [`HubBuilder::on`](super::HubBuilder::on).
@@ -29,32 +28,21 @@ pub enum Answer {
     Reply(Payload),
 }
 
-type Handler = Arc<dyn Fn(Call) -> HookFuture<'static, Answer> + Send + Sync>;
+pub(super) type Handler = Arc<dyn Fn(Call) -> HookFuture<'static, Answer> + Send + Sync>;
 
 /// The handlers of a hub, in the order in which they were set.
-#[derive(Clone, Default)]
-pub(super) struct Calls(Vec<(Filter, Handler)>);
+pub(super) type Calls = Vec<(Filter, Handler)>;
 
-impl Calls {
-    pub(super) fn on<F>(&mut self, filter: &str, handler: F) -> Result<(), FilterError>
-    where
-        F: Fn(Call) -> HookFuture<'static, Answer> + Send + Sync + 'static,
-    {
-        self.0.push((Filter::parse(filter)?, Arc::new(handler)));
-        Ok(())
-    }
-
-    /// Asks the first handler that hears one of the topics; none if there is no such handler.
-    pub(super) fn ask(
-        &self,
-        client: &Arc<Principal>,
-        event: &Outgoing,
-    ) -> Option<HookFuture<'static, Answer>> {
-        let heard = |filter: &Filter| event.topics.iter().any(|topic| filter.matches(topic));
-        let (_, handler) = self.0.iter().find(|(filter, _)| heard(filter))?;
-        Some(handler(Call {
-            client: Arc::clone(client),
-            event: event.clone(),
-        }))
-    }
+/// Asks the first handler that hears one of the topics; none if there is no such handler.
+pub(super) fn ask(
+    calls: &[(Filter, Handler)],
+    client: &Arc<Principal>,
+    event: &Outgoing,
+) -> Option<HookFuture<'static, Answer>> {
+    let heard = |filter: &Filter| event.topics.iter().any(|topic| filter.matches(topic));
+    let (_, handler) = calls.iter().find(|(filter, _)| heard(filter))?;
+    Some(handler(Call {
+        client: Arc::clone(client),
+        event: event.clone(),
+    }))
 }

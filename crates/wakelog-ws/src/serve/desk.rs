@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::task::{Context, Poll};
+use std::time::Instant;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use wakelog::{Position, Start};
@@ -17,7 +17,7 @@ use super::members::Member;
 use super::readers::Readers;
 use super::registry::{Claimed, Connection, End, Place};
 use super::upgrade::{Ticket, Upgrade};
-use crate::protocol::{EVERYONE, ErrorCode, Failure, Publish, personal};
+use crate::protocol::{EVERYONE, Failure, Outgoing, personal};
 use crate::session::{AppendKey, OpenFailure, Opened, ReadAnswer, Request, Session, SubKey};
 use crate::source::{EventSource, ReaderSpec, SourceCursor as _, SourceReader as _};
 
@@ -43,7 +43,7 @@ pub(super) struct Desk<S: EventSource> {
     /// None while a store is under way, or without a consumer.
     pub(super) cursor: Option<S::Cursor>,
     /// Appends go one after the other, so that they keep the client's order.
-    appends: VecDeque<(AppendKey, Publish)>,
+    appends: VecDeque<(AppendKey, Outgoing)>,
     pub(super) appending: bool,
     /// What was appended and waits for the disk, oldest first.
     pub(super) undurable: VecDeque<(AppendKey, Position)>,
@@ -53,11 +53,12 @@ pub(super) struct Desk<S: EventSource> {
 impl<S: EventSource> Desk<S> {
     pub(super) fn new(shared: Arc<Shared<S>>, ticket: Ticket, now: Instant) -> Self {
         let Ticket { upgrade, place } = ticket;
+        let connection = shared.registry.add();
         Self {
             session: Session::new(shared.config, now),
-            connection: shared.registry.add(),
             work: FuturesUnordered::new(),
-            readers: Readers::new(),
+            readers: Readers::new(Arc::clone(&connection)),
+            connection,
             library: None,
             principal: Arc::default(),
             upgrade: Some(upgrade),
@@ -73,21 +74,20 @@ impl<S: EventSource> Desk<S> {
         }
     }
 
-    pub(super) fn register(&self, waker: &Waker) {
-        self.connection.register(waker);
-        self.readers.register(waker);
-    }
-
-    pub(super) fn stall(&self) -> Duration {
-        self.shared.stall
-    }
-
     pub(super) fn show_progress(&self) {
         if self.session.is_closed() {
             self.connection.hide();
         }
-        self.connection
-            .show_progress(self.session.reading_from(), self.session.acked());
+        self.connection.update(|client| {
+            // Where it reads, if it has not caught up.
+            client.position = self.session.reading_from().unwrap_or(u64::MAX);
+            client.acked = self.session.acked();
+        });
+    }
+
+    fn show_topics(&self) {
+        let topics = self.readers.filters();
+        self.connection.update(|client| client.topics = topics);
     }
 
     /// Tells the session what the hub wants, what work is done and which readers have something.
@@ -106,6 +106,11 @@ impl<S: EventSource> Desk<S> {
             done(self);
             moved = true;
         }
+        moved | self.poll_readers()
+    }
+
+    fn poll_readers(&mut self) -> bool {
+        let mut moved = false;
         while let Some(key) = self.readers.poll() {
             self.session.handle_ready(key);
             moved = true;
@@ -114,6 +119,8 @@ impl<S: EventSource> Desk<S> {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.readers.look_again();
+        self.poll_readers();
         for (key, position) in self.readers.positions() {
             self.session.handle_position(key, position);
         }
@@ -167,19 +174,21 @@ impl<S: EventSource> Desk<S> {
                 start,
             } => self.open_reader(key, filters, start),
             Request::ReadPage { key, most } => match self.readers.take(key) {
-                Some(mut reader) => self.begin(async move {
-                    let answer = reader.read(most).await;
-                    move |desk: &mut Self| {
-                        desk.readers.put(key, reader);
-                        desk.session.handle_read(key, answer);
-                    }
-                }),
-                None => self.session.handle_read(key, ReadAnswer::Failed(lost())),
+                Some(mut reader) => match reader.read_now(most) {
+                    Some(answer) => self.read(key, reader, answer),
+                    None => self.begin(async move {
+                        let answer = reader.read(most).await;
+                        move |desk: &mut Self| desk.read(key, reader, answer)
+                    }),
+                },
+                None => self
+                    .session
+                    .handle_read(key, ReadAnswer::Failed(Failure::internal())),
             },
             Request::Wait { key } => self.readers.watch(key),
             Request::CloseReader { key } => {
                 self.readers.remove(key);
-                self.connection.show_topics(self.readers.filters());
+                self.show_topics();
             }
             Request::Append { key, event } => self.appends.push_back((key, event)),
             Request::StoreCursor { position } => match self.cursor.take() {
@@ -190,9 +199,14 @@ impl<S: EventSource> Desk<S> {
                         desk.session.handle_stored(answer);
                     }
                 }),
-                None => self.session.handle_stored(Err(lost())),
+                None => self.session.handle_stored(Err(Failure::internal())),
             },
         }
+    }
+
+    fn read(&mut self, key: SubKey, reader: S::Reader, answer: ReadAnswer) {
+        self.readers.put(key, reader);
+        self.session.handle_read(key, answer);
     }
 
     fn open_reader(&mut self, key: SubKey, mut filters: Vec<String>, start: Start) {
@@ -227,7 +241,7 @@ impl<S: EventSource> Desk<S> {
             self.readers.remove(key);
         }
         self.session.handle_opened(key, opened);
-        self.connection.show_topics(self.readers.filters());
+        self.show_topics();
     }
 }
 
@@ -236,9 +250,4 @@ impl<S: EventSource> Drop for Desk<S> {
         let cursor = self.claimed.as_ref().map(|claimed| &*claimed.cursor);
         self.shared.registry.remove(&self.connection, cursor);
     }
-}
-
-/// The session has asked for something of which it was told that it is not there.
-fn lost() -> Failure {
-    Failure::new(ErrorCode::Internal, "internal error")
 }

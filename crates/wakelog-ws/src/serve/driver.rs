@@ -70,7 +70,7 @@ where
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.desk.register(cx.waker());
+        self.desk.connection.waker.register(cx.waker());
         for _ in 0..ROUNDS {
             match self.round(cx) {
                 ControlFlow::Break(()) => return Poll::Ready(()),
@@ -82,20 +82,25 @@ where
             }
         }
         cx.waker().wake_by_ref();
-        Poll::Pending
+        match self.poll_timer(cx) {
+            ControlFlow::Break(()) => Poll::Ready(()),
+            ControlFlow::Continue(_) => Poll::Pending,
+        }
     }
 
     /// Moves everything once; says whether something has moved, or breaks when the connection is
     /// over.
     ///
-    /// The timer comes last, because the others change when it has to ring.
+    /// The timer comes when nothing else moves, because the others change when it has to ring.
     fn round(&mut self, cx: &mut Context<'_>) -> ControlFlow<(), bool> {
         let mut moved = self.desk.poll(cx);
         moved |= self.poll_input(cx)?;
         moved |= self.desk.start();
         moved |= self.poll_output(cx)?;
-        moved |= self.poll_timer(cx)?;
-        ControlFlow::Continue(moved)
+        if moved {
+            return ControlFlow::Continue(true);
+        }
+        self.poll_timer(cx)
     }
 
     fn poll_input(&mut self, cx: &mut Context<'_>) -> ControlFlow<(), bool> {
@@ -145,7 +150,7 @@ where
             };
         }
         let mut moved = false;
-        while self.output.linger.is_none() {
+        while self.output.linger.is_none() && self.desk.session.has_output() {
             match socket.as_mut().poll_ready(cx) {
                 // That it can take something does not say that what it has is gone, unless it was
                 // full before.
@@ -162,10 +167,13 @@ where
                 }
             }
             let frame = match self.desk.session.poll_transmit() {
-                Some(Transmit::Message(message)) => match message.encode_page() {
-                    Some(page) => Frame::Page(page),
-                    None => Frame::Text(message.encode()),
-                },
+                Some(Transmit::Message(message)) => {
+                    self.desk.shared.stats.lock().count(&message);
+                    match message.encode_page() {
+                        Some(page) => Frame::Page(page),
+                        None => Frame::Text(message.encode()),
+                    }
+                }
                 Some(Transmit::Close(code)) => {
                     self.output.linger = Some(now() + LINGER);
                     Frame::Close {
@@ -198,7 +206,10 @@ where
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> ControlFlow<(), bool> {
-        let stalled = self.output.stalled.map(|since| since + self.desk.stall());
+        let stalled = self
+            .output
+            .stalled
+            .map(|since| since + self.desk.shared.stall);
         let ends = [self.output.linger, stalled].into_iter().flatten().min();
         let Some(alarm) = ends
             .into_iter()
@@ -217,6 +228,9 @@ where
         self.alarm = None;
         let now = now();
         if ends.is_some_and(|end| now >= end) {
+            if stalled == ends {
+                self.desk.shared.stats.lock().stalled += 1;
+            }
             return ControlFlow::Break(());
         }
         self.desk.handle_timeout(now);

@@ -1,8 +1,6 @@
 //! What goes over a socket, free of any WebSocket library's types.
 
-use std::sync::Arc;
-
-use crate::protocol::CloseCode;
+use crate::protocol::{CloseCode, PageText};
 
 /// A WebSocket message, in either direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,9 +8,9 @@ use crate::protocol::CloseCode;
 pub enum Frame {
     /// A text message.
     Text(String),
-    /// A text message in three pieces, from the hub alone: the long one is shared with other
-    /// connections. Who cannot send it so sends `pieces.concat()`.
-    Page([Arc<str>; 3]),
+    /// A text message in pieces, from the hub alone: the long one is shared with other connections.
+    /// Who cannot send it so sends [`PageText::concat`].
+    Page(PageText),
     /// A binary message; its content does not matter, it is refused.
     Binary,
     /// A ping or pong that arrived. The library below answers pings.

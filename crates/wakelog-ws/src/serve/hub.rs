@@ -21,10 +21,11 @@ use super::frame::{Frame, FrameError};
 use super::members::Members;
 use super::origin::Origins;
 use super::registry::{Client, Registry};
+use super::stats::HubStats;
 use super::upgrade::Ticket;
-use crate::protocol::{ErrorCode, Failure, Limits};
+use crate::protocol::{ErrorCode, Failure, Limits, Outgoing};
 use crate::session::{Pace, SessionConfig};
-use crate::source::{EventSource, LogSource, Outgoing, SourceError};
+use crate::source::{EventSource, LogSource, SourceError};
 
 /// Serves a log to any number of connections. A clone is another handle of the same hub.
 #[derive(Debug)]
@@ -45,6 +46,7 @@ pub(super) struct Shared<S> {
     pub(super) stall: Duration,
     pub(super) arrivals: Mutex<Pace>,
     pub(super) hook_limit: Duration,
+    pub(super) stats: Mutex<HubStats>,
 }
 
 impl<S> Shared<S> {
@@ -84,7 +86,7 @@ impl<S> Shared<S> {
                     panic = text,
                     "a hook or handler of the application panicked"
                 );
-                Err(Failure::new(ErrorCode::Internal, "internal error"))
+                Err(Failure::internal())
             }
             Err(_) => {
                 tracing::warn!("the hook that authorises takes too long");
@@ -162,6 +164,17 @@ impl<S: EventSource> Hub<S> {
     pub fn clients(&self) -> Vec<Client> {
         let end = self.shared.source.end().offset;
         self.shared.registry.clients(end)
+    }
+
+    /// The hub in numbers.
+    #[must_use]
+    pub fn stats(&self) -> HubStats {
+        let (connections, sessions) = self.shared.registry.count();
+        HubStats {
+            connections,
+            sessions,
+            ..self.shared.stats.lock().clone()
+        }
     }
 
     /// Ends all connections of an identity, whose rights are not what they were; says how many it

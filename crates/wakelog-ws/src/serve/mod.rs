@@ -17,6 +17,7 @@ mod origin;
 mod readers;
 mod registry;
 pub(crate) mod shims;
+mod stats;
 mod upgrade;
 
 pub use authorize::{Authorize, Denied, HookFuture, Principal};
@@ -26,4 +27,5 @@ pub use frame::{Frame, FrameError};
 pub use hub::{Hub, Published};
 pub use origin::{Origin, OriginError};
 pub use registry::Client;
+pub use stats::HubStats;
 pub use upgrade::{Refusal, Ticket, Upgrade};

@@ -1,12 +1,13 @@
 //! The readers of one connection, and which of them are watched for more to read.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
-use futures_util::task::{ArcWake, AtomicWaker, waker};
 use wakelog::Position;
 
+use super::registry::Connection;
 use crate::session::SubKey;
 use crate::source::SourceReader;
 
@@ -14,8 +15,7 @@ use crate::source::SourceReader;
 #[derive(Debug)]
 pub(super) struct Readers<R> {
     slots: Vec<Slot<R>>,
-    /// Wakes the connection.
-    driver: Arc<AtomicWaker>,
+    connection: Arc<Connection>,
 }
 
 #[derive(Debug)]
@@ -27,47 +27,48 @@ struct Slot<R> {
     reader: Option<R>,
     watched: bool,
     bell: Arc<Bell>,
+    /// Rings the bell.
+    waker: Waker,
 }
 
 /// Remembers which reader has woken the connection, so that the others are not asked in vain.
 #[derive(Debug)]
 struct Bell {
     rung: AtomicBool,
-    driver: Arc<AtomicWaker>,
+    connection: Arc<Connection>,
 }
 
-impl ArcWake for Bell {
-    fn wake_by_ref(bell: &Arc<Self>) {
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
         // Pairs with the Acquire in `poll`: whoever sees the bell rung sees what it was rung for.
-        bell.rung.store(true, Ordering::Release);
-        bell.driver.wake();
+        self.rung.store(true, Ordering::Release);
+        self.connection.waker.wake();
     }
 }
 
 impl<R: SourceReader> Readers<R> {
-    pub(super) fn new() -> Self {
-        Self {
-            slots: Vec::new(),
-            driver: Arc::default(),
-        }
-    }
-
-    /// Whom to wake when a watched reader has something.
-    pub(super) fn register(&self, waker: &Waker) {
-        self.driver.register(waker);
+    pub(super) fn new(connection: Arc<Connection>) -> Self {
+        let slots = Vec::new();
+        Self { slots, connection }
     }
 
     /// Makes a place for a reader that is being opened.
     pub(super) fn reserve(&mut self, key: SubKey, filters: Vec<String>) {
+        let bell = Arc::new(Bell {
+            rung: AtomicBool::new(false),
+            connection: Arc::clone(&self.connection),
+        });
         self.slots.push(Slot {
             key,
             filters,
             reader: None,
             watched: false,
-            bell: Arc::new(Bell {
-                rung: AtomicBool::new(false),
-                driver: Arc::clone(&self.driver),
-            }),
+            waker: Waker::from(Arc::clone(&bell)),
+            bell,
         });
     }
 
@@ -105,8 +106,7 @@ impl<R: SourceReader> Readers<R> {
             if !slot.bell.rung.swap(false, Ordering::Acquire) {
                 continue;
             }
-            let waker = waker(Arc::clone(&slot.bell));
-            if let Poll::Ready(()) = reader.poll_ready(&mut Context::from_waker(&waker)) {
+            if reader.poll_ready(&mut Context::from_waker(&slot.waker)) == Poll::Ready(()) {
                 slot.watched = false;
                 return Some(slot.key);
             }
@@ -114,33 +114,25 @@ impl<R: SourceReader> Readers<R> {
         None
     }
 
-    /// Where the watched readers stand. They are asked to look again, because a reader that sleeps
-    /// does not move.
-    pub(super) fn positions(&mut self) -> Vec<(SubKey, Position)> {
-        let mut positions = Vec::new();
-        for slot in self.slots.iter_mut().filter(|slot| slot.watched) {
-            let Some(reader) = slot.reader.as_mut() else {
-                continue;
-            };
-            let waker = waker(Arc::clone(&slot.bell));
-            match reader.poll_ready(&mut Context::from_waker(&waker)) {
-                Poll::Ready(()) => ArcWake::wake_by_ref(&slot.bell),
-                Poll::Pending => positions.push((slot.key, reader.position())),
-            }
+    /// Has the watched readers look again, each when it is polled next: one that sleeps does not
+    /// move.
+    pub(super) fn look_again(&self) {
+        for slot in &self.slots {
+            slot.bell.rung.store(true, Ordering::Release);
         }
-        positions
+    }
+
+    /// Where the watched readers stand.
+    pub(super) fn positions(&mut self) -> Vec<(SubKey, Position)> {
+        let watched = self.slots.iter_mut().filter(|slot| slot.watched);
+        let at = watched.filter_map(|slot| Some((slot.key, slot.reader.as_mut()?.position())));
+        at.collect()
     }
 
     /// All filters of the open readers.
     pub(super) fn filters(&self) -> Vec<String> {
-        let mut filters: Vec<_> = self
-            .slots
-            .iter()
-            .flat_map(|slot| slot.filters.clone())
-            .collect();
-        filters.sort_unstable();
-        filters.dedup();
-        filters
+        let filters = self.slots.iter().flat_map(|slot| slot.filters.clone());
+        filters.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     fn slot(&mut self, key: SubKey) -> Option<&mut Slot<R>> {

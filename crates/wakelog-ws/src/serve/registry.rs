@@ -47,7 +47,7 @@ pub struct Client {
 #[derive(Debug, Default)]
 pub(super) struct Connection {
     pub(super) id: u64,
-    waker: AtomicWaker,
+    pub(super) waker: AtomicWaker,
     ended: OnceLock<End>,
     identity: Mutex<Option<String>>,
     member: Mutex<Option<Arc<Member>>>,
@@ -55,10 +55,6 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn register(&self, waker: &std::task::Waker) {
-        self.waker.register(waker);
-    }
-
     /// Whether the hub has ended it.
     pub(super) fn is_ended(&self) -> Option<End> {
         self.ended.get().copied()
@@ -104,18 +100,9 @@ impl Connection {
         *self.shown.lock() = None;
     }
 
-    pub(super) fn show_topics(&self, topics: Vec<String>) {
-        if let Some(client) = self.shown.lock().as_mut() {
-            client.topics = topics;
-        }
-    }
-
-    /// Where it reads, if it has not caught up, and where its cursor stands.
-    pub(super) fn show_progress(&self, reading_from: Option<u64>, acked: Option<u64>) {
-        if let Some(client) = self.shown.lock().as_mut() {
-            client.position = reading_from.unwrap_or(u64::MAX);
-            client.acked = acked;
-        }
+    /// Changes what is shown of an open session.
+    pub(super) fn update(&self, change: impl FnOnce(&mut Client)) {
+        self.shown.lock().as_mut().map(change);
     }
 
     fn client(&self, end: u64) -> Option<Client> {
@@ -243,6 +230,14 @@ impl Registry {
         drop(connections);
         clients.sort_unstable_by_key(|client| client.connection);
         clients
+    }
+
+    /// How many connections there are, and how many of them were welcomed.
+    pub(super) fn count(&self) -> (u64, u64) {
+        let free = u32::try_from(self.places.available_permits()).unwrap_or(u32::MAX);
+        let sessions = self.clients(u64::MAX).len();
+        let sessions = u64::try_from(sessions).unwrap_or(u64::MAX);
+        (self.all.saturating_sub(free).into(), sessions)
     }
 
     /// The window of the drain, once there is one.

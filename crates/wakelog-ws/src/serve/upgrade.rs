@@ -11,6 +11,7 @@ use super::driver::now;
 use super::hub::Hub;
 use super::registry::Place;
 use crate::protocol::SUBPROTOCOL;
+use crate::settings::settings;
 use crate::source::EventSource;
 
 /// How long one of many who come at once is kept waiting.
@@ -48,18 +49,12 @@ impl Upgrade {
         self
     }
 
-    /// What stands behind the `?` of the URL.
-    #[must_use]
-    pub fn query(mut self, query: impl Into<String>) -> Self {
-        self.query = Some(query.into());
-        self
-    }
+    settings! {
+        /// What stands behind the `?` of the URL.
+        query(query: impl Into<String>) => query = Some(query.into());
 
-    /// The address from which it comes, perhaps a proxy's.
-    #[must_use]
-    pub fn peer(mut self, peer: SocketAddr) -> Self {
-        self.peer = Some(peer);
-        self
+        /// The address from which it comes, perhaps a proxy's.
+        peer(peer: SocketAddr) => peer = Some(peer);
     }
 
     /// The values of a header, whose name is given in lower case. What is not UTF-8 is replaced.
@@ -135,6 +130,13 @@ impl<S: EventSource> Hub<S> {
     /// 403 for a page of a foreign origin, 503 while the hub is being drained, full or stormed, 400
     /// without the subprotocol or with a token in the URL, 401 if the application's hook says no.
     pub async fn accept(&self, upgrade: Upgrade) -> Result<Ticket, Refusal> {
+        self.judge(upgrade).await.inspect_err(|refusal| {
+            let code = format!("http_{}", refusal.status);
+            self.shared.stats.lock().refuse(&code);
+        })
+    }
+
+    async fn judge(&self, upgrade: Upgrade) -> Result<Ticket, Refusal> {
         // The origin comes first, so that a foreign page learns nothing.
         if !self.shared.origins.permit(&upgrade) {
             let origin = upgrade.headers("origin").next();

@@ -120,14 +120,16 @@ impl Session {
                 // Of a page that was not cut, `more` means only that something came in meanwhile.
                 sub.live = !more || (sub.live && !cut);
                 sub.take(page.events(), page.bytes());
+                if !more {
+                    self.wait(index);
+                }
                 self.send_page(index, page, position);
             }
             ReadAnswer::CaughtUp { position } => {
                 sub.at = Some(position);
-                sub.doing = Doing::Waiting;
-                self.requests.push_back(Request::Wait { key });
-                if !sub.live {
-                    sub.live = true;
+                let told = std::mem::replace(&mut sub.live, true);
+                self.wait(index);
+                if !told {
                     self.send_page(index, EncodedPage::default(), position);
                 }
             }
@@ -145,6 +147,13 @@ impl Session {
                 self.refuse(failure.re("subscribe").of_sub(name));
             }
         }
+    }
+
+    /// Everything that there is was read.
+    fn wait(&mut self, index: usize) {
+        let sub = &mut self.subscriptions[index];
+        sub.doing = Doing::Waiting;
+        self.requests.push_back(Request::Wait { key: sub.key });
     }
 
     /// Answers [`Request::Wait`]: there may be something to read.

@@ -8,7 +8,7 @@ use super::request::{AppendKey, Request, SubKey};
 use super::subscription::{Doing, Subscription};
 use super::{Session, State};
 use crate::protocol::{
-    ClientMessage, CloseCode, ErrorCode, Failure, Grant, Hello, Publish, ServerMessage, Subscribe,
+    ClientMessage, CloseCode, ErrorCode, Failure, Grant, Hello, Outgoing, ServerMessage, Subscribe,
     decode,
 };
 
@@ -224,9 +224,10 @@ impl Session {
         }
     }
 
-    fn handle_publish(&mut self, event: Publish) {
+    fn handle_publish(&mut self, event: Outgoing) {
         let key = AppendKey(self.fresh_key());
-        self.appends.insert(key, event.id.clone());
+        let id = event.id.clone().unwrap_or_default();
+        self.appends.insert(key, id);
         self.requests.push_back(Request::Append { key, event });
     }
 }

@@ -167,6 +167,12 @@ impl Session {
         Some(transmit)
     }
 
+    /// Whether there is something to send.
+    #[must_use]
+    pub fn has_output(&self) -> bool {
+        !self.transmits.is_empty()
+    }
+
     /// Whether the driver should take the next message from the client.
     #[must_use]
     pub fn wants_input(&self) -> bool {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use wakelog::{Gap, Position, Start};
 
 use crate::protocol::{
-    CloseCode, EncodedPage, Failure, Grant, Hello, LoadedCursor, Publish, Reset, ServerMessage,
+    CloseCode, EncodedPage, Failure, Grant, Hello, LoadedCursor, Outgoing, Reset, ServerMessage,
 };
 
 /// Names one subscription of a connection for as long as the connection lives; never used twice.
@@ -56,7 +56,7 @@ pub enum Request {
         /// The append.
         key: AppendKey,
         /// The event.
-        event: Publish,
+        event: Outgoing,
     },
     /// Move the cursor forward. Answered by
     /// [`Session::handle_stored`](super::Session::handle_stored) when it is durable.

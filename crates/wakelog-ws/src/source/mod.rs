@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use wakelog::{Position, Start};
 
-use crate::protocol::{Failure, Grant, LoadedCursor, Payload};
+use crate::protocol::{Failure, Grant, LoadedCursor, Outgoing};
 use crate::session::{OpenFailure, ReadAnswer};
 
 pub use log::{LogCursor, LogReader, LogSource, SourceError};
@@ -73,6 +73,12 @@ pub trait SourceReader: Send + 'static {
     /// Where reading stands, over events that do not match too.
     fn position(&mut self) -> Position;
 
+    /// As [`read`](Self::read), if that need not wait for anything. None, the default: it may.
+    fn read_now(&mut self, most: Grant) -> Option<ReadAnswer> {
+        let _ = most;
+        None
+    }
+
     /// Reads one page of about so many bytes and at most so many events, at least one of each.
     fn read(&mut self, most: Grant) -> impl Future<Output = ReadAnswer> + Send;
 
@@ -103,90 +109,4 @@ pub struct ReaderSpec {
     pub identities: Vec<String>,
     /// Where to begin: earliest, latest, an offset or a position.
     pub start: Start,
-}
-
-/// An event on its way into the log.
-///
-/// ```
-/// use wakelog_ws::{Outgoing, Payload};
-///
-/// let event = Outgoing::to("room.42", Payload::text("hello")).also_to("room.43").not_to("alice");
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Outgoing {
-    /// Whom it is to: at least one topic.
-    pub topics: Vec<String>,
-    /// Which identities do not get it.
-    pub not_to: Vec<String>,
-    /// What kind of event it is.
-    pub name: Option<String>,
-    /// The same when it is sent again.
-    pub id: Option<String>,
-    /// Who sends it.
-    pub from: Option<String>,
-    /// The payload.
-    pub payload: Payload,
-}
-
-impl Outgoing {
-    /// An event to all who hear the topic.
-    #[must_use]
-    pub fn to(topic: impl Into<String>, payload: Payload) -> Self {
-        Self {
-            topics: vec![topic.into()],
-            payload,
-            ..Self::default()
-        }
-    }
-
-    /// An event to every session of every hub on the log.
-    #[must_use]
-    pub fn to_everyone(payload: Payload) -> Self {
-        Self::to(crate::protocol::EVERYONE, payload)
-    }
-
-    /// An event to the sessions of one identity, whatever they have subscribed to.
-    ///
-    /// An identity that breaks the rules of topics (white space, an empty token between dots) hears
-    /// nothing in this way, and emitting to it fails.
-    #[must_use]
-    pub fn to_identity(identity: &str, payload: Payload) -> Self {
-        Self::to(format!("{}.{identity}", crate::protocol::PERSONAL), payload)
-    }
-
-    /// Also to those who hear this topic; each gets the event once.
-    #[must_use]
-    pub fn also_to(mut self, topic: impl Into<String>) -> Self {
-        self.topics.push(topic.into());
-        self
-    }
-
-    /// Not to the sessions that have this identity.
-    #[must_use]
-    pub fn not_to(mut self, identity: impl Into<String>) -> Self {
-        self.not_to.push(identity.into());
-        self
-    }
-
-    /// What kind of event it is.
-    #[must_use]
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
-
-    /// An id that stays the same when the event is sent again.
-    #[must_use]
-    pub fn id(mut self, id: impl Into<String>) -> Self {
-        self.id = Some(id.into());
-        self
-    }
-
-    /// Who sends it.
-    #[must_use]
-    pub fn from(mut self, from: impl Into<String>) -> Self {
-        self.from = Some(from.into());
-        self
-    }
 }

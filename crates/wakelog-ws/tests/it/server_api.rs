@@ -145,3 +145,54 @@ async fn handlers_hear_what_clients_publish_and_decide() {
     let events = alice.take(2).await;
     assert!(events.iter().all(|event| event["from"] == "alice"));
 }
+
+/// Who is there, what was sent, and what was refused, by its code.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hub_counts_what_it_does() {
+    let dir = tempdir().unwrap();
+    let server = Server::start(Hub::new(log_at(dir.path())).unwrap()).await;
+    let hub = &server.hub;
+    assert_eq!(hub.stats(), wakelog_ws::HubStats::default());
+    let (mut alice, _) = server.welcome(Some("alice")).await;
+    let waits = server.connect().await;
+    alice.subscribe(&["a"], json!({})).await;
+    alice.take(0).await;
+    let mut bytes = 0;
+    for id in ["1", "2", "2"] {
+        alice.publish(id, "a", "text").await;
+    }
+    for _ in 0..2 {
+        let stats = hub.stats();
+        if stats.events == 2 {
+            break;
+        }
+        bytes += alice.find("events").await["bytes"].as_u64().unwrap();
+    }
+    alice
+        .say(json!({"type": "publish", "id": "3", "topics": ["$x"]}))
+        .await;
+    alice.find("error").await;
+    let stats = hub.stats();
+    assert_eq!((stats.connections, stats.sessions), (2, 1));
+    assert_eq!((stats.events, stats.publishes), (2, 3));
+    assert!(
+        stats.event_bytes >= bytes && stats.event_bytes > 100,
+        "{stats:?}"
+    );
+    assert_eq!(stats.refusals, [("bad_topic".to_owned(), 1)].into());
+
+    let (_newer, _) = server.welcome(Some("alice")).await;
+    alice.find("fenced").await;
+    assert_eq!(alice.close_code().await, Some(4409));
+    drop((alice, waits));
+    let stream = tokio::net::TcpStream::connect(server.address).await;
+    let refused = crate::kit::Client::upgrade(stream.unwrap(), None).await;
+    assert_eq!(refused.err(), Some(400));
+    assert_eq!(hub.stats().fenced, 1);
+    assert_eq!(hub.stats().refusals["http_400"], 1);
+    let drained = hub.clone();
+    server.stop().await;
+    let stats = drained.stats();
+    assert_eq!((stats.connections, stats.sessions), (0, 0));
+    assert!(stats.drained >= 1, "{stats:?}");
+}

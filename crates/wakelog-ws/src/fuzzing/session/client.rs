@@ -66,7 +66,10 @@ impl Client {
                 self.subs.entry(sub).or_default().credit += u64::from(grant.events);
             }
             Ok(ClientMessage::Publish(event)) => {
-                *self.publishes.entry(event.id).or_default() += 1;
+                *self
+                    .publishes
+                    .entry(event.id.unwrap_or_default())
+                    .or_default() += 1;
             }
             _ => {}
         }

@@ -6,9 +6,13 @@ use std::time::Instant;
 use wakelog::{Filter, Gap, GapReason, Position, Start};
 
 use crate::protocol::{
-    CursorState, ErrorCode, EventHead, Failure, Grant, LoadedCursor, PageWriter, Reset, ResetReason,
+    CursorState, EncodedPage, ErrorCode, Failure, Grant, LoadedCursor, PageEvent, Reset,
+    ResetReason, Written,
 };
 use crate::session::{Admission, OpenFailure, Opened, ReadAnswer, Request, Session, SubKey};
+
+/// Of each seventh event.
+const PAYLOAD: &str = "longer than that of the others: pages end for their bytes too, at times";
 
 pub(super) const TOPICS: [&str; 4] = ["a", "a.b", "b", "$sys.x"];
 
@@ -253,32 +257,33 @@ impl Driver {
                 position: at(first),
             };
         }
-        let mut page = PageWriter::new();
-        let mut events = 0;
+        let (mut events, mut bytes) = (Vec::new(), 0);
         for offset in reader.next..end {
-            let full = page.bytes() >= usize::try_from(most.bytes).unwrap_or(usize::MAX);
-            if events == most.events || full {
+            let most_events = usize::try_from(most.events).unwrap_or(usize::MAX);
+            if events.len() >= most_events || bytes >= most.bytes {
                 break;
             }
             reader.next = offset + 1;
             let topic = self.log[usize::try_from(offset).unwrap_or_default()];
             if reader.filters.iter().any(|filter| filter.matches(topic)) {
-                let payload = [b'x'; 90].get(..usize::from(offset % 7 == 0) * 90);
-                let head = EventHead {
+                let payload = ["", PAYLOAD][usize::from(offset % 7 == 0)];
+                let event = PageEvent {
                     offset,
-                    payload: payload.unwrap_or_default(),
-                    ..EventHead::default()
+                    topics: vec![topic],
+                    payload: Written::Text(payload),
+                    ..PageEvent::default()
                 };
-                page.push(head, [topic], []);
-                events += 1;
+                let written = serde_json::to_string(&event).unwrap_or_default().len();
+                bytes += u32::try_from(written).unwrap_or_default();
+                events.push(event);
             }
         }
         let position = at(reader.next);
-        if events == 0 {
+        if events.is_empty() {
             return ReadAnswer::CaughtUp { position };
         }
         ReadAnswer::Page {
-            page: page.finish(),
+            page: EncodedPage::from_iter(events),
             position,
             more: reader.next < end,
         }

@@ -3,7 +3,6 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
@@ -15,6 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, O
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, error::ProtocolError};
 
+use crate::protocol::PageText;
 use crate::serve::frame::{Frame, FrameError};
 
 const BUFFER: usize = 4 << 10;
@@ -23,6 +23,8 @@ const BUFFER: usize = 4 << 10;
 #[derive(Debug)]
 pub(super) struct Socket<I> {
     library: WebSocketStream<Metered<I>>,
+    /// The library has something to send, or may have: an answer to a ping, a message of ours.
+    busy: bool,
     /// To be sent behind what the library still has.
     page: Option<Whole>,
 }
@@ -50,6 +52,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
         };
         Self {
             library: WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await,
+            busy: true,
             page: None,
         }
     }
@@ -68,44 +71,51 @@ struct Metered<I> {
     page: Option<Whole>,
 }
 
+/// Events that are shorter than this are copied: a write of one piece costs less than one of three.
+const SHORT: usize = 1 << 10;
+
 /// A page as one frame of the WebSocket, which goes around the library: that would copy it.
 #[derive(Debug)]
 struct Whole {
-    header: Vec<u8>,
-    page: [Arc<str>; 3],
+    /// The head of the frame and that of the message; and all the rest if that is short.
+    front: Vec<u8>,
+    page: Option<PageText>,
     written: usize,
 }
 
 impl Whole {
-    fn new(page: [Arc<str>; 3]) -> io::Result<Self> {
+    fn new(page: PageText) -> io::Result<Self> {
+        let pieces = page.pieces();
+        let length = pieces.iter().map(|piece| piece.len()).sum::<usize>();
         let header = FrameHeader {
             opcode: OpCode::Data(Data::Text),
             ..FrameHeader::default()
         };
-        let length = page.iter().map(|piece| piece.len()).sum::<usize>();
-        let length = u64::try_from(length).map_err(io::Error::other)?;
-        let mut bytes = Vec::new();
+        let [head, events, tail] = pieces;
+        let short = events.len() <= SHORT;
+        let copied = if short { length } else { head.len() };
+        let mut front = Vec::with_capacity(header.len(to_u64(length)?) + copied);
         header
-            .format(length, &mut bytes)
+            .format(to_u64(length)?, &mut front)
             .map_err(io::Error::other)?;
+        front.extend_from_slice(head.as_bytes());
+        if short {
+            front.extend_from_slice(events.as_bytes());
+            front.extend_from_slice(tail.as_bytes());
+        }
         Ok(Self {
-            header: bytes,
-            page,
+            front,
+            page: (!short).then_some(page),
             written: 0,
         })
     }
 
     /// What is not written yet.
-    fn rest(&self) -> [IoSlice<'_>; 4] {
+    fn rest(&self) -> [IoSlice<'_>; 3] {
         let mut skip = self.written;
-        let [head, body, tail] = &self.page;
-        [
-            &*self.header,
-            head.as_bytes(),
-            body.as_bytes(),
-            tail.as_bytes(),
-        ]
-        .map(|piece| {
+        let page = self.page.as_ref().map(PageText::pieces);
+        let [_, events, tail] = page.unwrap_or_default();
+        [&*self.front, events.as_bytes(), tail.as_bytes()].map(|piece| {
             let skipped = skip.min(piece.len());
             skip -= skipped;
             IoSlice::new(&piece[skipped..])
@@ -113,15 +123,25 @@ impl Whole {
     }
 }
 
+fn to_u64(length: usize) -> io::Result<u64> {
+    u64::try_from(length).map_err(io::Error::other)
+}
+
 impl<I: AsyncWrite + Unpin> Metered<I> {
     fn poll_page(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(page) = &mut self.page {
-            let rest = page.rest();
-            if rest.iter().all(|piece| piece.is_empty()) {
-                self.page = None;
-                break;
-            }
-            match ready!(Pin::new(&mut self.io).poll_write_vectored(cx, &rest))? {
+            let (rest, io) = (page.rest(), Pin::new(&mut self.io));
+            let written = match &rest {
+                [one, others @ ..] if others.iter().all(|piece| piece.is_empty()) => {
+                    if one.is_empty() {
+                        self.page = None;
+                        break;
+                    }
+                    io.poll_write(cx, one)
+                }
+                all => io.poll_write_vectored(cx, all),
+            };
+            match ready!(written)? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 written => page.written += written,
             }
@@ -176,7 +196,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Stream for Socket<I> {
     type Item = Result<Frame, FrameError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Some(message) = ready!(Pin::new(&mut self.library).poll_next(cx)) else {
+        let message = ready!(Pin::new(&mut self.library).poll_next(cx));
+        self.busy = true;
+        let Some(message) = message else {
             return Poll::Ready(None);
         };
         // Not by a ping: it may stand between the frames of a message that never ends.
@@ -200,6 +222,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Sink<Frame> for Socket<I> {
         if self.page.is_some() {
             ready!(self.as_mut().poll_flush(cx))?;
         }
+        if !self.busy {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.library)
             .poll_ready(cx)
             .map_err(frame_error)
@@ -220,13 +245,17 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Sink<Frame> for Socket<I> {
             // The driver sends nothing else.
             Frame::Binary | Frame::Alive | Frame::Closed => return Ok(()),
         };
+        self.busy = true;
         Pin::new(&mut self.library)
             .start_send(message)
             .map_err(frame_error)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), FrameError>> {
-        ready!(Pin::new(&mut self.library).poll_flush(cx)).map_err(frame_error)?;
+        if self.busy {
+            ready!(Pin::new(&mut self.library).poll_flush(cx)).map_err(frame_error)?;
+            self.busy = false;
+        }
         // No frame of the library's is half out now, and from here on what it writes, such as the
         // answer to a ping, waits for the page.
         let page = self.page.take();
@@ -279,9 +308,11 @@ mod tests {
     async fn pages_and_pongs_take_turns_on_a_narrow_connection() {
         const PINGS: usize = 50;
         let (near, far) = tokio::io::duplex(64);
-        let sizes = [0, 1, 40, 200, 70_000, 3, 300_000];
-        let page =
-            |size: usize| -> [Arc<str>; 3] { ["[".into(), "x".repeat(size).into(), "]".into()] };
+        let sizes = [0, 1, 40, 200, 70_000, 3, 1_024, 1_025, 300_000];
+        let page = |size: usize| PageText {
+            head: "[".to_owned(),
+            events: "x".repeat(size).into(),
+        };
         let server = async {
             let (mut sink, mut stream) = Socket::server(near, 1 << 10).await.split();
             let send = async {

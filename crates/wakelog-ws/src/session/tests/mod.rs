@@ -13,8 +13,8 @@ use super::{
     Admission, OpenFailure, Opened, ReadAnswer, Request, Session, SessionConfig, SubKey, Transmit,
 };
 use crate::protocol::{
-    CloseCode, CursorState, EncodedPage, ErrorCode, EventHead, Failure, LoadedCursor, PageWriter,
-    Reset, ResetReason, ServerMessage,
+    CloseCode, CursorState, EncodedPage, ErrorCode, Failure, LoadedCursor, PageEvent, Reset,
+    ResetReason, ServerMessage, Written,
 };
 
 fn at(offset: u64) -> Position {
@@ -30,19 +30,13 @@ fn older(offset: u64) -> Position {
 }
 
 fn page(offsets: std::ops::Range<u64>) -> EncodedPage {
-    let mut page = PageWriter::new();
-    for offset in offsets {
-        page.push(
-            EventHead {
-                offset,
-                payload: b"x",
-                ..EventHead::default()
-            },
-            ["a"],
-            [],
-        );
-    }
-    page.finish()
+    let events = offsets.map(|offset| PageEvent {
+        offset,
+        topics: vec!["a"],
+        payload: Written::Text("x"),
+        ..PageEvent::default()
+    });
+    events.collect()
 }
 
 fn events(offsets: std::ops::Range<u64>, more: bool) -> ReadAnswer {

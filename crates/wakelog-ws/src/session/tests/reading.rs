@@ -13,8 +13,9 @@ fn what_was_missed_comes_in_pages_and_the_end_of_it_shows() {
     assert_eq!(play.page(), ("s".to_owned(), 50, at(60), false));
     play.reads();
     play.session.handle_read(key, events(60..100, false));
+    // Nothing more was there: nothing is read before there is.
+    assert_eq!(play.request(), Some(Request::Wait { key }));
     assert_eq!(play.page(), ("s".to_owned(), 40, at(100), true));
-    play.caught_up(key, 100);
     play.quiet();
     assert_eq!(play.session.reading_from(), None);
     play.session.handle_ready(key);

@@ -4,10 +4,6 @@ use wakelog::{AckError, AppendError, CursorError, ReadError, SyncError};
 
 use crate::protocol::{ErrorCode, Failure};
 
-pub(super) fn internal() -> Failure {
-    Failure::new(ErrorCode::Internal, "internal error")
-}
-
 /// Says in the server's log what the client need not know.
 fn unavailable(what: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
     tracing::warn!(error, "{what}");

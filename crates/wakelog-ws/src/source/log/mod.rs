@@ -16,12 +16,14 @@ use wakelog::{
     Start, SyncPolicy,
 };
 
-use super::{EventSource, Outgoing, ReaderSpec};
+use super::{EventSource, ReaderSpec};
 use crate::protocol::{
-    CursorState, ENCODING_ATTRIBUTE, EVERYONE, Failure, LoadedCursor, PERSONAL, Reset, ResetReason,
+    CursorState, ENCODING_ATTRIBUTE, EVERYONE, Failure, LoadedCursor, Outgoing, PERSONAL, Reset,
+    ResetReason,
 };
 use crate::session::OpenFailure;
-use failure::{internal, too_many_cursors};
+use crate::settings::settings;
+use failure::too_many_cursors;
 
 use ledger::Ledger;
 use pages::Pages;
@@ -88,28 +90,18 @@ impl LogSource {
         })
     }
 
-    /// How many cursors all consumers may have together, before none gets a new one: nine tenths of
-    /// [`Options::max_cursors`](wakelog::Options::max_cursors) by default.
-    #[must_use]
-    pub fn cursors(mut self, most: u64) -> Self {
-        self.cursors_max = most;
-        self
-    }
+    settings! {
+        /// How many cursors all consumers may have together, before none gets a new one: nine
+        /// tenths of [`Options::max_cursors`](wakelog::Options::max_cursors) by default.
+        cursors(most: u64) => cursors_max = most;
 
-    /// How many cursors the consumers of one identity may have: 1,000 by default. A client that
-    /// invents names would take the room of all others. Those without an identity are one.
-    #[must_use]
-    pub fn cursors_of_identity(mut self, most: u32) -> Self {
-        self.cursors_of_identity = most;
-        self
-    }
+        /// How many cursors the consumers of one identity may have: 1,000 by default. A client that
+        /// invents names would take the room of all others. Those without an identity are one.
+        cursors_of_identity(most: u32) => cursors_of_identity = most;
 
-    /// How long a consumer's cursor lives while nobody uses it: 90 days by default, between a
-    /// minute and 100 years.
-    #[must_use]
-    pub fn cursor_life(mut self, life: Duration) -> Self {
-        self.cursor_life = life;
-        self
+        /// How long a consumer's cursor lives while nobody uses it: 90 days by default, between a
+        /// minute and 100 years.
+        cursor_life(life: Duration) => cursor_life = life;
     }
 
     /// Counts a cursor that is about to be made; an error if there are enough.
@@ -128,7 +120,7 @@ impl LogSource {
         if ledger.is_due(full(&ledger)) {
             let log = self.log.clone();
             let counted = spawn_blocking(move || ledger.count(&log).map(|()| ledger)).await;
-            ledger = counted.map_err(|_| internal())??;
+            ledger = counted.map_err(|_| Failure::internal())??;
         }
         if full(&ledger) {
             return Err(too_many_cursors());
@@ -153,7 +145,7 @@ impl EventSource for LogSource {
         let reader = self.log.reader().topics(&spec.filters);
         let reader = reader.identities(&spec.identities).start(spec.start);
         match reader.level(ReadLevel::Durable).open() {
-            Ok(reader) => Ok(LogReader::new(reader, spec, self.clone())),
+            Ok(reader) => Ok(LogReader::new(reader, self.clone())),
             Err(ReadError::Reset) => Err(self.reset(spec.start)),
             Err(error) => Err(OpenFailure::Failed(error.into())),
         }
@@ -212,7 +204,7 @@ impl EventSource for LogSource {
         // waits for the disk.
         let log = self.log.clone();
         let waited = spawn_blocking(move || log.append_once(new_event(&event, &mark))).await;
-        Ok(waited.map_err(|_| internal())??.position)
+        Ok(waited.map_err(|_| Failure::internal())??.position)
     }
 
     async fn acked(&self, consumer: String, position: Position) -> Result<(), Failure> {

@@ -1,102 +1,122 @@
-//! Pages that were written down a moment ago. After a cut all clients of a room come back at once
-//! and have missed the same: what was read and written for one is sent to all.
+//! Pages that were written down a moment ago. What comes live goes to all who are there, and after
+//! a cut all clients of a room come back at once and have missed the same: what was written for one
+//! is sent to all who may have it.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::ops::Range;
 
 use parking_lot::Mutex;
 use quick_cache::{Weighter, unsync::Cache};
-use wakelog::Position;
+use wakelog::{Epoch, EventRef, Page};
 
-use crate::protocol::{EncodedPage, Grant};
+use crate::protocol::{ENCODING_ATTRIBUTE, EncodedPage, Encoding, PageEvent, Written};
 
 /// So many bytes of pages are kept.
 const BYTES_MAX: u64 = 4 << 20;
 
-/// The filters and the identities of a reader. Who may not see an event is decided by the
-/// identities: pages of readers with other ones are other pages.
-pub(super) type Asked = (Vec<String>, Vec<String>);
+/// Which events a page has. Who may not see one of them has read another page, whose key is another
+/// one.
+type Offsets = (Epoch, Box<[u64]>);
 
-/// Who reads, from where on, and how much at most.
-pub(super) type Key = (Arc<Asked>, Position, Grant);
+/// So many ranges of the log are known to have been read a moment ago, each of so many events at
+/// most: who finds little in a long one has passed over the rest of it.
+const RANGES_MAX: usize = 256;
+const RANGE_MAX: u64 = 16 << 10;
 
-/// A page, and the position after it; none for one that was asked for once: the pages of a long
-/// backlog are not kept, since nobody else may want them.
-pub(super) type Kept = Option<(EncodedPage, Position)>;
-
-/// The pages of all readers of a source that are likely to be asked for again.
+/// The pages of all readers of a source that may be wanted again.
 #[derive(Debug)]
-pub(super) struct Pages(pub(super) Mutex<Cache<Key, Kept, Bytes>>);
+pub(super) struct Pages {
+    written: Mutex<Cache<Offsets, EncodedPage, Bytes>>,
+    /// What was fetched from the disk last, by whoever, and so is in memory.
+    read: Mutex<VecDeque<Range<u64>>>,
+}
 
 #[derive(Clone, Debug)]
-pub(super) struct Bytes;
+struct Bytes;
 
-impl Weighter<Key, Kept> for Bytes {
-    fn weight(&self, _: &Key, kept: &Kept) -> u64 {
-        kept.as_ref().map_or(256, |(page, _)| page.bytes())
+impl Weighter<Offsets, EncodedPage> for Bytes {
+    fn weight(&self, _: &Offsets, page: &EncodedPage) -> u64 {
+        page.bytes()
     }
 }
 
 impl Default for Pages {
     fn default() -> Self {
-        Self(Mutex::new(Cache::with_weighter(64, BYTES_MAX, Bytes)))
+        Self {
+            written: Mutex::new(Cache::with_weighter(64, BYTES_MAX, Bytes)),
+            read: Mutex::default(),
+        }
+    }
+}
+
+impl Pages {
+    /// Whether somebody has read what stands there a moment ago.
+    pub(super) fn were_read(&self, offset: u64) -> bool {
+        self.read.lock().iter().any(|range| range.contains(&offset))
+    }
+
+    pub(super) fn note_read(&self, range: Range<u64>) {
+        let mut read = self.read.lock();
+        if range.end.saturating_sub(range.start) <= RANGE_MAX {
+            read.truncate(RANGES_MAX - 1);
+            read.push_front(range);
+        }
+    }
+
+    /// The text of these events.
+    pub(super) fn write(&self, page: &Page) -> EncodedPage {
+        let events = page.iter();
+        let Some(epoch) = events.clone().next().map(|event| event.position().epoch) else {
+            return EncodedPage::default();
+        };
+        let key = (epoch, events.clone().map(|event| event.offset()).collect());
+        if let Some(written) = self.written.lock().get(&key) {
+            return written.clone();
+        }
+        let written: EncodedPage = events.map(describe).collect();
+        self.written.lock().insert(key, written.clone());
+        written
+    }
+}
+
+fn describe(event: EventRef<'_>) -> PageEvent<'_> {
+    let encoding = Encoding::from_attribute(event.attribute(ENCODING_ATTRIBUTE));
+    PageEvent {
+        offset: event.offset(),
+        time: event.time(),
+        topics: event.topics().collect(),
+        not_to: event.not_to().collect(),
+        name: event.name(),
+        id: event.id(),
+        from: event.from(),
+        payload: Written::of(encoding, event.payload()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{EventHead, PageWriter};
-
-    fn page(bytes: usize) -> EncodedPage {
-        let mut writer = PageWriter::new();
-        let payload = &*vec![b'x'; bytes];
-        let head = EventHead {
-            payload,
-            ..EventHead::default()
-        };
-        writer.push(head, ["a"], []);
-        writer.finish()
-    }
-
-    fn at(offset: u64) -> Position {
-        format!("0f8fad5bd9cb469fa16570867728950e.3-9c1e22b7.{offset}")
-            .parse()
-            .unwrap()
-    }
-
-    fn key(identities: &[&str], offset: u64) -> Key {
-        let identities = identities.iter().map(|&name| name.to_owned()).collect();
-        let asked = (vec!["a".to_owned()], identities);
-        (Arc::new(asked), at(offset), Grant::default())
-    }
-
-    #[test]
-    fn a_page_is_for_those_of_the_same_identities_and_place_alone() {
-        let pages = Pages::default();
-        let mut pages = pages.0.lock();
-        pages.insert(key(&["ann"], 1), Some((page(10), at(2))));
-        assert_eq!(pages.get(&key(&["ann"], 1)), Some(&Some((page(10), at(2)))));
-        assert_eq!(pages.get(&key(&["bob"], 1)), None);
-        assert_eq!(pages.get(&key(&[], 1)), None);
-        assert_eq!(pages.get(&key(&["ann"], 2)), None);
-    }
+    use wakelog::{Log, ReadLevel};
 
     #[test]
     fn bytes_are_bounded_and_others_take_the_place_of_old_pages() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = Log::open(dir.path().join("log")).unwrap();
+        for _ in 0..200 {
+            log.append("a", vec![b'x'; 100_000]).unwrap();
+        }
+        let mut reader = log.reader().level(ReadLevel::Visible).open().unwrap();
         let pages = Pages::default();
-        let mut pages = pages.0.lock();
-        for offset in 0..1_000 {
-            // Twice each, as when two read at once.
-            for _ in 0..2 {
-                pages.insert(key(&[], offset), Some((page(100_000), at(offset + 1))));
-            }
-            let bytes: u64 = pages
-                .iter()
-                .map(|(key, kept)| Bytes.weight(key, kept))
-                .sum();
+        let mut last = None;
+        while let Some(page) = reader.page_of(1, usize::MAX).unwrap() {
+            last = Some((pages.write(&page), page));
+            let kept = pages.written.lock();
+            let bytes: u64 = kept.iter().map(|(key, kept)| Bytes.weight(key, kept)).sum();
             assert!(bytes <= BYTES_MAX, "{bytes}");
         }
-        assert!(pages.get(&key(&[], 999)).is_some());
-        assert!(pages.len() > 30, "{}", pages.len());
+        let (written, page) = last.unwrap();
+        assert!(written.is_shared_with(&pages.write(&page)));
+        let kept = pages.written.lock().len();
+        assert!(kept > 30, "{kept}");
     }
 }

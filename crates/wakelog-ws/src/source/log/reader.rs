@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::task::spawn_blocking;
-use wakelog::{Epoch, Page, Position, ReadError, Reader, Start};
+use wakelog::{Position, ReadError, Reader};
 
 use super::LogSource;
-use super::failure::internal;
-use super::pages::Asked;
-use crate::protocol::{ENCODING_ATTRIBUTE, EncodedPage, Encoding, EventHead, Grant, PageWriter};
+use super::pages::Pages;
+use crate::protocol::{Failure, Grant};
 use crate::session::ReadAnswer;
-use crate::source::{EventSource as _, ReaderSpec, SourceReader};
+use crate::source::{EventSource as _, SourceReader};
 
 /// A reader so close to the end, in offsets, reads what was just written: that is in memory.
 const WARM: u64 = 4_096;
@@ -24,121 +23,68 @@ pub struct LogReader {
     /// Why waiting is over; told by the next read.
     ended: Option<ReadError>,
     source: LogSource,
-    asked: Arc<Asked>,
-    /// The epoch in which it stands, if no gap of another waits to be told.
-    settled: Option<Epoch>,
-    /// Where it stands, if pages came from elsewhere and the reader itself has not moved.
-    ahead: Option<Position>,
 }
 
 impl LogReader {
-    pub(super) fn new(reader: Reader, spec: ReaderSpec, source: LogSource) -> Self {
-        let at = reader.position();
-        let moved = matches!(spec.start, Start::Position(position) if position != at);
+    pub(super) fn new(reader: Reader, source: LogSource) -> Self {
         Self {
             reader: Some(reader),
             ended: None,
             source,
-            asked: Arc::new((spec.filters, spec.identities)),
-            settled: (!moved).then_some(at.epoch),
-            ahead: None,
         }
-    }
-
-    /// A page that was read from there before, if all of it would be read now too: no gap is to be
-    /// told first, and the log is what it was.
-    fn known(&mut self, from: Position, most: Grant, end: u64) -> Option<ReadAnswer> {
-        let (log, key) = (&self.source.log, (Arc::clone(&self.asked), from, most));
-        let same = self.settled == Some(from.epoch) && log.position().epoch == from.epoch;
-        if self.reader.is_none() || !same || log.first_offset() > from.offset {
-            return None;
-        }
-        let (page, position) = self.source.pages.0.lock().get(&key)?.clone()?;
-        self.ahead = Some(position);
-        let more = position.offset < end;
-        Some(ReadAnswer::Page {
-            page,
-            position,
-            more,
-        })
     }
 }
 
 impl SourceReader for LogReader {
     fn position(&mut self) -> Position {
-        let reader = self.reader.as_ref();
-        let at = self.ahead.or_else(|| reader.map(Reader::position));
+        let at = self.reader.as_ref().map(Reader::position);
         at.unwrap_or_else(|| self.source.end())
     }
 
-    async fn read(&mut self, most: Grant) -> ReadAnswer {
+    fn read_now(&mut self, most: Grant) -> Option<ReadAnswer> {
         if let Some(error) = self.ended.take() {
-            return ReadAnswer::Failed(error.into());
+            return Some(ReadAnswer::Failed(error.into()));
         }
-        let end = self.source.log.durable_offset();
-        let from = self.position();
-        if let Some(answer) = self.known(from, most, end) {
-            return answer;
-        }
-        let warm = from.offset >= self.source.born && end.saturating_sub(from.offset) <= WARM;
-        let cold = (!warm).then(|| Arc::clone(&self.source.cold).acquire_owned());
-        let _permit = futures_util::future::OptionFuture::from(cold).await;
+        let (from, end) = (self.position().offset, self.source.log.durable_offset());
+        let new = from >= self.source.born && end.saturating_sub(from) <= WARM;
+        let warm = new || self.source.pages.were_read(from);
+        let reader = self.reader.as_mut().filter(|_| warm)?;
+        Some(read_page(reader, &self.source.pages, most, end))
+    }
+
+    async fn read(&mut self, most: Grant) -> ReadAnswer {
+        let _permit = Arc::clone(&self.source.cold).acquire_owned().await;
         // While this one waited, another may have read it.
-        if let Some(answer) = self.known(from, most, end) {
+        if let Some(answer) = self.read_now(most) {
             return answer;
         }
-        let Some(mut reader) = self.reader.take() else {
-            return ReadAnswer::Failed(internal());
+        let (from, end) = (self.position().offset, self.source.log.durable_offset());
+        let (Some(mut reader), pages) = (self.reader.take(), Arc::clone(&self.source.pages)) else {
+            return ReadAnswer::Failed(Failure::internal());
         };
-        let ahead = self.ahead.take();
-        let read = move || (read_page(&mut reader, ahead, most, end), reader);
-        let done = if warm {
-            Ok(read())
-        } else {
-            spawn_blocking(read).await
+        let read = move || (read_page(&mut reader, &pages, most, end), reader);
+        let Ok((answer, reader)) = spawn_blocking(read).await else {
+            return ReadAnswer::Failed(Failure::internal());
         };
-        let Ok((answer, reader)) = done else {
-            return ReadAnswer::Failed(internal());
-        };
-        // Behind a page a gap may wait that was found already. One of another epoch shows in the
-        // position; others stand in the range that cannot be read, of which nobody has pages.
-        let epoch = reader.position().epoch;
-        let settled = !matches!(answer, ReadAnswer::Page { .. }) || epoch == from.epoch;
-        self.settled = settled.then_some(epoch);
+        self.source.pages.note_read(from..reader.position().offset);
         self.reader = Some(reader);
-        if let (true, ReadAnswer::Page { page, position, .. }) = (settled, &answer) {
-            let key = (Arc::clone(&self.asked), from, most);
-            let mut pages = self.source.pages.0.lock();
-            let wanted = pages.get(&key).is_some();
-            pages.insert(key, wanted.then(|| (page.clone(), *position)));
-        }
         answer
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(reader) = self.reader.as_mut() else {
-            return Poll::Ready(());
-        };
-        let ready = match catch_up(reader, self.ahead.take()) {
-            Ok(()) => ready!(reader.poll_ready(cx)),
-            Err(error) => Err(error),
-        };
-        self.ended = ready.err();
+        if let Some(reader) = self.reader.as_mut() {
+            self.ended = ready!(reader.poll_ready(cx)).err();
+        }
         Poll::Ready(())
     }
 }
 
-/// Moves a reader to where its client stands.
-fn catch_up(reader: &mut Reader, ahead: Option<Position>) -> Result<(), ReadError> {
-    ahead.map_or(Ok(()), |at| reader.seek(Start::Position(at)))
-}
-
 /// Reads and writes down one page. The events are touched here, so a page that is not in memory is
 /// waited for here.
-fn read_page(reader: &mut Reader, ahead: Option<Position>, most: Grant, end: u64) -> ReadAnswer {
+fn read_page(reader: &mut Reader, pages: &Pages, most: Grant, end: u64) -> ReadAnswer {
     let events = usize::try_from(most.events).unwrap_or(usize::MAX);
     let bytes = usize::try_from(most.bytes).unwrap_or(usize::MAX);
-    let page = match catch_up(reader, ahead).and_then(|()| reader.page_of(events, bytes)) {
+    let page = match reader.page_of(events, bytes) {
         Ok(Some(page)) => page,
         Ok(None) => {
             return ReadAnswer::CaughtUp {
@@ -157,36 +103,19 @@ fn read_page(reader: &mut Reader, ahead: Option<Position>, most: Grant, end: u64
     let position = reader.position();
     let more = position.offset < end;
     ReadAnswer::Page {
-        page: encode(&page),
+        page: pages.write(&page),
         position,
         more,
     }
 }
 
-fn encode(page: &Page) -> EncodedPage {
-    let mut writer = PageWriter::new();
-    for event in page.iter() {
-        let head = EventHead {
-            offset: event.offset(),
-            time: event.time(),
-            name: event.name(),
-            id: event.id(),
-            from: event.from(),
-            encoding: Encoding::from_attribute(event.attribute(ENCODING_ATTRIBUTE)),
-            payload: event.payload(),
-        };
-        writer.push(head, event.topics(), event.not_to());
-    }
-    writer.finish()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Payload, ServerMessage};
-    use crate::source::Outgoing;
+    use crate::protocol::{Outgoing, Payload, ServerMessage};
+    use crate::source::ReaderSpec;
     use std::future::poll_fn;
-    use wakelog::Log;
+    use wakelog::{Log, Start};
 
     const MOST: Grant = Grant {
         events: 10,
@@ -220,8 +149,7 @@ mod tests {
             position,
             live,
         };
-        let [_, body, _] = message.encode_page().unwrap();
-        body
+        Arc::clone(&message.encode_page().unwrap().events)
     }
 
     fn source() -> (tempfile::TempDir, LogSource) {
@@ -242,13 +170,34 @@ mod tests {
             hers.push(text(&mut ann).await);
         }
         assert!(hers[0].contains("a secret"));
-        // Kept when it was asked for a second time.
-        assert!(Arc::ptr_eq(&hers[1], &hers[2]) && !Arc::ptr_eq(&hers[0], &hers[1]));
+        assert!(Arc::ptr_eq(&hers[0], &hers[1]) && Arc::ptr_eq(&hers[1], &hers[2]));
         let mut bob = open(&source, "bob", Start::Earliest).await;
         let his = text(&mut bob).await;
         assert!(
             his.contains("for all") && !his.contains("a secret"),
             "{his}"
+        );
+    }
+
+    /// However it was found, and whoever has found it.
+    #[tokio::test]
+    async fn an_event_is_written_once_for_all_who_hear_it() {
+        let (_dir, source) = source();
+        let mut ann = open(&source, "ann", Start::Latest).await;
+        let spec = ReaderSpec {
+            filters: vec!["room".to_owned(), "*".to_owned(), ">".to_owned()],
+            identities: Vec::new(),
+            start: Start::Latest,
+        };
+        let mut all = source.open_reader(spec).await.unwrap();
+        append(&source, Outgoing::to("room", Payload::text("one"))).await;
+        assert!(Arc::ptr_eq(&text(&mut ann).await, &text(&mut all).await));
+        append(&source, Outgoing::to("other", Payload::text("two"))).await;
+        append(&source, Outgoing::to("room", Payload::text("three"))).await;
+        let (hers, other) = (text(&mut ann).await, text(&mut all).await);
+        assert!(
+            !hers.contains("two") && other.contains("two"),
+            "{hers} {other}"
         );
     }
 
@@ -315,10 +264,12 @@ mod tests {
         let mut at_first = open(&source, "ann", Start::Earliest).await;
         let mut behind_one = open(&source, "ann", Start::Earliest).await;
         text(&mut behind_one).await;
-        assert!(behind_one.ahead.is_some(), "the page was read again");
         let first = source.log.trim(190).unwrap();
         assert!(first > 20, "{first}");
-        for (reader, from) in [(&mut at_first, 0), (&mut behind_one, 10)] {
+        // What this one has at hand it may still tell; then it knows where the gap begins.
+        assert!(text(&mut behind_one).await.contains(r#""offset":10,"#));
+        let from = behind_one.position().offset;
+        for (reader, from) in [(&mut at_first, 0), (&mut behind_one, from)] {
             let ReadAnswer::Gap { gap, .. } = reader.read(MOST).await else {
                 panic!("no gap");
             };

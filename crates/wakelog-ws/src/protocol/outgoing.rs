@@ -1,0 +1,88 @@
+//! Events on their way into the log, of clients and of the application.
+
+use serde::Serialize;
+
+use super::payload::Payload;
+use super::{EVERYONE, PERSONAL};
+use crate::settings::settings;
+
+/// An event on its way into the log.
+///
+/// ```
+/// use wakelog_ws::{Outgoing, Payload};
+///
+/// let event = Outgoing::to("room.42", Payload::text("hello")).also_to("room.43").not_to("alice");
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename = "publish")]
+#[non_exhaustive]
+pub struct Outgoing {
+    /// Whom it is to: at least one topic.
+    pub topics: Vec<String>,
+    /// Which identities do not get it.
+    pub not_to: Vec<String>,
+    /// What kind of event it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The same when it is sent again; every client gives one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Who sends it: no client says that of itself.
+    #[serde(skip)]
+    pub from: Option<String>,
+    /// The payload.
+    #[serde(flatten)]
+    pub payload: Payload,
+}
+
+impl Outgoing {
+    /// An event to all who hear the topic.
+    #[must_use]
+    pub fn to(topic: impl Into<String>, payload: Payload) -> Self {
+        Self {
+            topics: vec![topic.into()],
+            payload,
+            ..Self::default()
+        }
+    }
+
+    /// An event to every session of every hub on the log.
+    #[must_use]
+    pub fn to_everyone(payload: Payload) -> Self {
+        Self::to(EVERYONE, payload)
+    }
+
+    /// An event to the sessions of one identity, whatever they have subscribed to.
+    ///
+    /// An identity that breaks the rules of topics (white space, an empty token between dots) hears
+    /// nothing in this way, and emitting to it fails.
+    #[must_use]
+    pub fn to_identity(identity: &str, payload: Payload) -> Self {
+        Self::to(format!("{}.{identity}", PERSONAL), payload)
+    }
+
+    /// Also to those who hear this topic; each gets the event once.
+    #[must_use]
+    pub fn also_to(mut self, topic: impl Into<String>) -> Self {
+        self.topics.push(topic.into());
+        self
+    }
+
+    /// Not to the sessions that have this identity.
+    #[must_use]
+    pub fn not_to(mut self, identity: impl Into<String>) -> Self {
+        self.not_to.push(identity.into());
+        self
+    }
+
+    settings! {
+        /// What kind of event it is.
+        name(name: impl Into<String>) => name = Some(name.into());
+
+        /// An id that stays the same when the event is sent again.
+        id(id: impl Into<String>) => id = Some(id.into());
+
+        /// Who sends it.
+        from(from: impl Into<String>) => from = Some(from.into());
+    }
+}
