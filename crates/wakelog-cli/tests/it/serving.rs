@@ -233,3 +233,57 @@ fn the_page_the_client_and_the_health() {
         .run("serve", &["--listen", &server.address])
         .refused(3, &["cannot listen on"]);
 }
+
+/// In the text form of Prometheus: each number after a line that says what it is.
+#[tokio::test]
+async fn the_numbers_for_prometheus() {
+    let place = Place::new();
+    let server = Server::start(&place, &[]);
+    let mut client = server.connect(None).await.unwrap();
+    client.say(json!({"type": "hello"})).await;
+    for (id, topic, answer) in [
+        ("1", "a", "published"),
+        ("2", "a", "published"),
+        ("3", "$x", "error"),
+    ] {
+        client
+            .say(json!({"type": "publish", "id": id, "topics": [topic], "text": "x"}))
+            .await;
+        client.hear(answer).await.unwrap();
+    }
+    let answer = server.get("/metrics");
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(
+        head.contains("content-type: text/plain; version=0.0.4"),
+        "{head}"
+    );
+    let mut name = "";
+    for line in body.lines() {
+        if let Some(about) = line.strip_prefix("# TYPE ") {
+            let (of, kind) = about.split_once(' ').unwrap();
+            assert_eq!(kind == "counter", of.ends_with("_total"), "{line}");
+            name = of;
+        } else {
+            let (of, value) = line.rsplit_once(' ').unwrap();
+            assert_eq!(of.split('{').next(), Some(name), "{line}");
+            assert!(value.parse::<u64>().is_ok(), "{line}");
+        }
+    }
+    for line in [
+        "wakelog_next_offset 2",
+        "wakelog_appended_events_total 2",
+        "wakelog_poisoned 0",
+        "wakelog_ws_sessions 1",
+        "wakelog_ws_publishes_total 2",
+        "wakelog_ws_refusals_total{code=\"bad_topic\"} 1",
+    ] {
+        assert!(
+            body.lines().any(|found| found == line),
+            "no {line} in {body}"
+        );
+    }
+
+    let bare = Place::new();
+    let bare = Server::start(&bare, &["--no-metrics"]);
+    assert!(bare.get("/metrics").starts_with("HTTP/1.1 404 "));
+}

@@ -1,6 +1,7 @@
 //! `wakelog serve`: the log over WebSocket, with a page to play with.
 
 mod accept;
+mod metrics;
 mod routes;
 mod token;
 
@@ -25,8 +26,9 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 /// Serve a log over WebSocket.
 ///
 /// /events is the WebSocket (protocol wakelog.v1), /wakelog.js the client for browsers, / a page to
-/// play with, /healthz says 200 while all is well. SIGTERM and Ctrl-C end it in order: clients are
-/// answered what they have published, and asked to come back later.
+/// play with, /healthz says 200 while all is well, /metrics has numbers for Prometheus. SIGTERM and
+/// Ctrl-C end it in order: clients are answered what they have published, and asked to come back
+/// later.
 ///
 /// A page of another origin may connect only if --allow-origin names it. The server's own origin is
 /// allowed if it is https, an IP address or localhost: an insecure name could be anybody's, so name
@@ -53,6 +55,10 @@ pub(crate) struct Args {
     /// Do not serve the page to play with.
     #[arg(long)]
     no_page: bool,
+
+    /// Do not serve /metrics: whoever reaches the server can read them, they are numbers alone.
+    #[arg(long)]
+    no_metrics: bool,
 }
 
 pub(crate) fn run(args: Args, output: &mut Output) -> Result<Outcome, Failure> {
@@ -92,7 +98,7 @@ async fn serve(args: &Args, log: Log, hub: Hub, output: &mut Output) -> Result<(
     let mut signals = Signals::new()?;
     let listener = TcpListener::bind(listen).await.map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
-    let routes = routes::all(log, hub.clone(), !args.no_page);
+    let routes = routes::all(log, hub.clone(), args);
     output.line(&format!("listening on {address}"))?;
     output.flush()?;
 

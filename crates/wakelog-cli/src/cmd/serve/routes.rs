@@ -1,5 +1,6 @@
 //! What the server answers.
 
+use super::{Args, metrics};
 use axum::Router;
 use axum::extract::Request;
 use axum::http::header::{
@@ -20,14 +21,21 @@ const PAGE: [(&str, &str, &str); 4] = [
     ("/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
 ];
 
+/// The text form that Prometheus reads.
+const PROMETHEUS: &str = "text/plain; version=0.0.4";
+
 /// The page loads nothing from elsewhere and may not be put into a frame.
 const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
-pub(super) fn all(log: Log, hub: Hub, page: bool) -> Router {
+pub(super) fn all(log: Log, hub: Hub, args: &Args) -> Router {
     let health = {
-        let hub = hub.clone();
+        let (log, hub) = (log.clone(), hub.clone());
         move || ready(health(&log, &hub))
+    };
+    let numbers = {
+        let hub = hub.clone();
+        move || ready(file(PROMETHEUS, &metrics::text(&log, &hub)))
     };
     let events = move |request: Request| async move { hub.upgrade(request).await };
     let client = |headers: HeaderMap| ready(browser_client(&headers));
@@ -35,7 +43,10 @@ pub(super) fn all(log: Log, hub: Hub, page: bool) -> Router {
         .route("/events", get(events))
         .route("/wakelog.js", get(client))
         .route("/healthz", get(health));
-    if page {
+    if !args.no_metrics {
+        routes = routes.route("/metrics", get(numbers));
+    }
+    if !args.no_page {
         for (path, kind, text) in PAGE {
             routes = routes.route(path, get(move || ready(file(kind, text))));
         }
@@ -54,7 +65,7 @@ fn health(log: &Log, hub: &Hub) -> Response {
     "ok\n".into_response()
 }
 
-fn file(kind: &'static str, text: &'static str) -> Response {
+fn file(kind: &str, text: &str) -> Response {
     let kind = format!("{kind}; charset=utf-8");
     let headers = [
         (CONTENT_TYPE, kind.as_str()),
@@ -63,5 +74,5 @@ fn file(kind: &'static str, text: &'static str) -> Response {
         (REFERRER_POLICY, "no-referrer"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
-    (headers, text).into_response()
+    (headers, text.to_owned()).into_response()
 }
