@@ -8,6 +8,7 @@
 
 mod abuse;
 mod bad_input;
+mod browser;
 mod changing;
 mod client;
 mod client_file;
