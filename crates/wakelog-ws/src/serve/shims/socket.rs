@@ -256,11 +256,15 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Sink<Frame> for Socket<I> {
             ready!(Pin::new(&mut self.library).poll_flush(cx)).map_err(frame_error)?;
             self.busy = false;
         }
+        let Self { library, page, .. } = &mut *self;
+        let io = library.get_mut();
+        // The page before this one may be half out.
+        if let Err(error) = ready!(io.poll_page(cx)) {
+            return Poll::Ready(Err(frame_error(error.into())));
+        }
         // No frame of the library's is half out now, and from here on what it writes, such as the
         // answer to a ping, waits for the page.
-        let page = self.page.take();
-        let io = self.library.get_mut();
-        io.page = io.page.take().or(page);
+        io.page = page.take();
         let flushed = ready!(Pin::new(io).poll_flush(cx));
         Poll::Ready(flushed.map_err(|error| frame_error(error.into())))
     }
@@ -357,6 +361,41 @@ mod tests {
         let both = async {
             tokio::select! { () = server => panic!("the server has ended"), () = client => {} }
         };
+        let limit = std::time::Duration::from_secs(60);
+        tokio::time::timeout(limit, both).await.unwrap();
+    }
+
+    /// As the driver does it: the next page is handed over while the one before is half out.
+    #[tokio::test]
+    async fn a_page_waits_for_the_one_before_it() {
+        const PAGES: usize = 20;
+        let page = |n: usize| PageText {
+            head: format!("{n}["),
+            events: "x".repeat(50 * n * n).into(),
+        };
+        let (near, far) = tokio::io::duplex(64);
+        let server = async {
+            let mut socket = Socket::server(near, 1 << 10).await;
+            for n in 0..PAGES {
+                socket.feed(Frame::Page(page(n))).await.unwrap();
+                // Once, and not until it is done.
+                std::future::poll_fn(|cx| {
+                    let _ = Pin::new(&mut socket).poll_flush(cx);
+                    Poll::Ready(())
+                })
+                .await;
+            }
+            socket.flush().await.unwrap();
+            socket
+        };
+        let client = async {
+            let mut socket = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
+            for n in 0..PAGES {
+                let heard = socket.next().await.unwrap().unwrap();
+                assert!(heard.to_text().unwrap() == page(n).concat(), "page {n}");
+            }
+        };
+        let both = async { tokio::join!(server, client) };
         let limit = std::time::Duration::from_secs(60);
         tokio::time::timeout(limit, both).await.unwrap();
     }
