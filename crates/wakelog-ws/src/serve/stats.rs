@@ -21,7 +21,7 @@ pub struct HubStats {
     pub event_bytes: u64,
     /// Publishes that were stored, or answered by the application.
     pub publishes: u64,
-    /// Connections that a newer one of their consumer has ended.
+    /// Connections that a younger one of their consumer has ended.
     pub fenced: u64,
     /// Connections that were asked to come back later.
     pub drained: u64,
