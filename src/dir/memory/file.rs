@@ -26,8 +26,8 @@ pub(in crate::dir) struct Body {
 
 /// The bytes of a file.
 pub(in crate::dir) enum Content {
-    /// Never mapped so far, so it can grow.
-    Raw(Vec<u8>),
+    /// Never mapped so far, so it can grow. Shared with copies of the file until one is changed.
+    Raw(Arc<Vec<u8>>),
     /// Mapped by somebody, now or before.
     Block(Arc<Block>),
 }
@@ -134,10 +134,10 @@ impl Content {
     pub(in crate::dir) fn as_raw(&mut self) -> Option<&mut Vec<u8>> {
         if let Content::Block(block) = self {
             let bytes = Arc::get_mut(block)?.as_mut_bytes().to_vec();
-            *self = Content::Raw(bytes);
+            *self = Content::Raw(Arc::new(bytes));
         }
         match self {
-            Content::Raw(bytes) => Some(bytes),
+            Content::Raw(bytes) => Some(Arc::make_mut(bytes)),
             Content::Block(_) => None,
         }
     }

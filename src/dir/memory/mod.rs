@@ -82,7 +82,7 @@ impl MemoryDir {
     fn add(&self, names: &mut Names, name: &str) -> io::Result<Arc<File>> {
         self.inner.disk.create(0)?;
         let file = File::new(
-            Content::Raw(Vec::new()),
+            Content::Raw(Arc::default()),
             Platter::zeroed(0),
             &self.inner.disk,
         );
@@ -134,7 +134,7 @@ impl Directory for MemoryDir {
         let content = content.inspect_err(|_| self.inner.disk.free(to_u64(len)))?;
         // Its name comes first, with nothing behind it: that is what a process leaves that dies
         // here.
-        let (bare, platter) = (Content::Raw(Vec::new()), Platter::zeroed(0));
+        let (bare, platter) = (Content::Raw(Arc::default()), Platter::zeroed(0));
         let file = File::new(bare, platter, &self.inner.disk);
         names.insert(name, Arc::clone(&file));
         drop(names);

@@ -38,7 +38,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::memory::{Body, Content, File, MemoryDir, Names, to_u64};
-use crate::map::{Block, PAGE_BYTES};
+use crate::map::PAGE_BYTES;
 
 pub(super) use disk::Disk;
 pub(crate) use disk::Fault;
@@ -81,7 +81,7 @@ impl MemoryDir {
                 let body = file.body.lock();
                 body.platter.after_power_loss(&body.content, &mut fate)
             };
-            let platter = Platter::holding(bytes.clone());
+            let platter = Platter::holding(Arc::clone(&bytes));
             let content = Content::Raw(bytes);
             self.inner.disk.occupy(to_u64(content.len()));
             let file = File::new(content, platter, &self.inner.disk);
@@ -156,15 +156,16 @@ impl MemoryDir {
         let names = self.inner.names.lock();
         let file = &names.files[name];
         let body = file.body.lock();
-        body.readable()
+        body.readable().to_vec()
     }
 
     /// Puts a file of these bytes, synced with its name, in the place of any that is there.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) {
         let mut names = self.inner.names.lock();
         self.inner.disk.occupy(to_u64(bytes.len()));
-        let content = Content::Raw(bytes.to_vec());
-        let file = File::new(content, Platter::holding(bytes.to_vec()), &self.inner.disk);
+        let bytes = Arc::new(bytes.to_vec());
+        let content = Content::Raw(Arc::clone(&bytes));
+        let file = File::new(content, Platter::holding(bytes), &self.inner.disk);
         names.journal.put(name, &file);
         names.files.insert(name.to_owned(), file);
     }
@@ -178,7 +179,7 @@ impl MemoryDir {
         self.edit(name, |body| {
             body.platter.edit(|bytes| flip(bytes));
             match &mut body.content {
-                Content::Raw(bytes) => flip(bytes),
+                Content::Raw(bytes) => flip(&mut Arc::make_mut(bytes)[..]),
                 Content::Block(block) => match Arc::get_mut(block) {
                     Some(block) => flip(block.as_mut_bytes()),
                     None => unreachable!("`edit` copies a file that is mapped"),
@@ -263,31 +264,15 @@ impl MemoryDir {
 
 impl Body {
     /// The bytes as a reader sees them; what a writer has not published is as on the platter.
-    fn readable(&self) -> Vec<u8> {
-        let mut bytes = self.platter.bytes().to_vec();
-        bytes.resize(self.content.len(), 0);
-        self.content.copy(0, &mut bytes);
-        bytes
+    fn readable(&self) -> Arc<Vec<u8>> {
+        self.platter.visible(&self.content)
     }
 
-    /// The same body for another directory. A block stays one, so that opening it copies nothing
-    /// a second time.
+    /// The same body for another directory. Nothing of it is mapped, and most of it not copied:
+    /// few of the files of an image are ever opened.
     fn copy(&self) -> Body {
-        let content = match &self.content {
-            Content::Raw(bytes) => Content::Raw(bytes.clone()),
-            Content::Block(block) => match Block::zeroed(block.len(), block.words()) {
-                Ok(mut copy) => {
-                    let target = copy.as_mut_bytes();
-                    let count = block.copy_readable(0, target);
-                    let unread = self.platter.bytes().get(count..).unwrap_or_default();
-                    target[count..][..unread.len()].copy_from_slice(unread);
-                    Content::Block(Arc::new(copy))
-                }
-                Err(error) => panic!("no memory for a copy: {error}"),
-            },
-        };
         Body {
-            content,
+            content: Content::Raw(self.readable()),
             platter: self.platter.clone(),
         }
     }

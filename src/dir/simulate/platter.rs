@@ -21,20 +21,15 @@ pub(in crate::dir) struct Platter {
 impl Platter {
     /// The platter of a file of `len` zeros.
     pub(in crate::dir) fn zeroed(len: usize) -> Platter {
-        Platter::holding(vec![0; len])
+        Platter::holding(Arc::new(vec![0; len]))
     }
 
     /// The platter of a file that is wholly synced.
-    pub(super) fn holding(bytes: Vec<u8>) -> Platter {
+    pub(super) fn holding(bytes: Arc<Vec<u8>>) -> Platter {
         Platter {
-            bytes: Arc::new(bytes),
+            bytes,
             clean: BTreeMap::new(),
         }
-    }
-
-    /// What is on the disk.
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
     }
 
     /// Changes what is on the disk, and forgets which pages count as clean.
@@ -54,7 +49,7 @@ impl Platter {
             Arc::make_mut(&mut self.bytes).resize(content.len(), 0);
         }
         for page in pages(&range) {
-            let now = self.visible(content, page);
+            let now = self.page(content, page);
             match self.clean.get(&page) {
                 Some(then) if *then == now => continue,
                 Some(_) => drop(self.clean.remove(&page)),
@@ -71,8 +66,8 @@ impl Platter {
     /// disk.
     pub(super) fn sync_failed(&mut self, content: &Content, range: Range<usize>) {
         for page in pages(&range) {
-            let now = self.visible(content, page);
-            if self.stored(page, now.len()) != now {
+            let now = self.page(content, page);
+            if !self.holds(page * PAGE_BYTES, &now) {
                 self.clean.insert(page, now);
             }
         }
@@ -80,47 +75,46 @@ impl Platter {
 
     /// The sectors that a loss of power may leave old, new or torn.
     pub(super) fn dirty_sectors(&self, content: &Content) -> Vec<usize> {
-        let mut dirty = Vec::new();
-        for page in pages(&(0..content.len())) {
-            let now = self.visible(content, page);
-            if self.clean.get(&page) == Some(&now) {
-                continue;
-            }
-            let stored = self.stored(page, now.len());
-            let first = page * (PAGE_BYTES / SECTOR_BYTES);
-            let differ = |(old, new): (&[u8], &[u8])| old != new;
-            for (index, pair) in sectors(&stored).zip(sectors(&now)).enumerate() {
-                if differ(pair) {
-                    dirty.push(first + index);
-                }
-            }
+        self.dirty(&self.visible(content))
+    }
+
+    /// The sectors of `now` that are not on the disk, but for those of pages that count as clean.
+    fn dirty(&self, now: &Arc<Vec<u8>>) -> Vec<usize> {
+        if Arc::ptr_eq(now, &self.bytes) {
+            return Vec::new();
         }
-        dirty
+        let is_clean = |page, bytes: &[u8]| self.clean.get(&page).is_some_and(|then| then == bytes);
+        let pages = (0..).zip(now.chunks(PAGE_BYTES));
+        let dirty = pages.filter(|(page, bytes)| !is_clean(*page, bytes));
+        let sectors = dirty.flat_map(|(page, bytes)| {
+            (page * (PAGE_BYTES / SECTOR_BYTES)..).zip(bytes.chunks(SECTOR_BYTES))
+        });
+        let differing = sectors.filter(|(sector, now)| !self.holds(sector * SECTOR_BYTES, now));
+        differing.map(|(sector, _)| sector).collect()
     }
 
     /// The bytes that are left after a loss of power.
-    pub(super) fn after_power_loss(&self, content: &Content, fate: &mut Fate) -> Vec<u8> {
-        let dirty = self.dirty_sectors(content);
-        let mut left = self.bytes.to_vec();
-        left.resize(fate.length(left.len(), content.len()), 0);
-        for sector in dirty {
-            let at = sector * SECTOR_BYTES;
+    pub(super) fn after_power_loss(&self, content: &Content, fate: &mut Fate) -> Arc<Vec<u8>> {
+        let now = self.visible(content);
+        let mut left = Arc::clone(&self.bytes);
+        let length = fate.length(left.len(), now.len());
+        if length != left.len() {
+            Arc::make_mut(&mut left).resize(length, 0);
+        }
+        for sector in self.dirty(&now) {
             let survival = fate.of_next_sector();
+            let at = sector * SECTOR_BYTES;
             let count = SECTOR_BYTES.min(left.len().saturating_sub(at));
-            if count == 0 {
+            if count == 0 || matches!(survival, Survival::Old) {
                 continue;
             }
-            let mut now = left[at..at + count].to_vec();
-            content.copy(at, &mut now);
-            match survival {
-                Survival::Old => {}
-                Survival::New => left[at..at + count].copy_from_slice(&now),
-                Survival::Torn => {
-                    for (old, new) in left[at..at + count].chunks_mut(8).zip(now.chunks(8)) {
-                        if fate.coin() {
-                            old.copy_from_slice(new);
-                        }
-                    }
+            let old = &mut Arc::make_mut(&mut left)[at..at + count];
+            // What is cut off in memory meanwhile keeps its old bytes.
+            let new = now.get(at..).unwrap_or_default();
+            for (old, new) in old.chunks_mut(8).zip(new.chunks(8)) {
+                let count = old.len().min(new.len());
+                if matches!(survival, Survival::New) || fate.coin() {
+                    old[..count].copy_from_slice(&new[..count]);
                 }
             }
         }
@@ -131,25 +125,38 @@ impl Platter {
     /// may be changed and be lost later, and this version of them is what is left then.
     pub(super) fn write_back(&mut self, content: &Content, fate: &mut Fate) {
         fate.decide(self.dirty_sectors(content).len());
-        self.bytes = Arc::new(self.after_power_loss(content, fate));
+        self.bytes = self.after_power_loss(content, fate);
     }
 
-    /// A page as it can be read now; what a writer has not published is as on the disk.
-    fn visible(&self, content: &Content, page: usize) -> Vec<u8> {
+    /// All bytes as they can be read now; what a writer has not published is as on the disk.
+    pub(super) fn visible(&self, content: &Content) -> Arc<Vec<u8>> {
+        if let Content::Raw(bytes) = content {
+            return Arc::clone(bytes);
+        }
+        let mut bytes = self.bytes.to_vec();
+        bytes.resize(content.len(), 0);
+        content.copy(0, &mut bytes);
+        Arc::new(bytes)
+    }
+
+    /// The same of one page.
+    fn page(&self, content: &Content, page: usize) -> Vec<u8> {
         let at = page * PAGE_BYTES;
-        let mut bytes = self.stored(page, PAGE_BYTES.min(content.len().saturating_sub(at)));
+        let len = PAGE_BYTES.min(content.len().saturating_sub(at));
+        let stored = self.bytes.get(at..).unwrap_or_default();
+        let mut bytes = stored[..len.min(stored.len())].to_vec();
+        bytes.resize(len, 0);
         if !bytes.is_empty() {
             content.copy(at, &mut bytes);
         }
         bytes
     }
 
-    /// The first `len` bytes of a page as they are on the disk, with zeros behind its end.
-    fn stored(&self, page: usize, len: usize) -> Vec<u8> {
-        let rest = self.bytes.get(page * PAGE_BYTES..).unwrap_or_default();
-        let mut bytes = rest[..len.min(rest.len())].to_vec();
-        bytes.resize(len, 0);
-        bytes
+    /// Whether the disk holds these bytes at `at`; behind its end there are zeros.
+    fn holds(&self, at: usize, bytes: &[u8]) -> bool {
+        let stored = self.bytes.get(at..).unwrap_or_default();
+        let (inside, behind) = bytes.split_at(bytes.len().min(stored.len()));
+        stored[..inside.len()] == *inside && behind.iter().all(|byte| *byte == 0)
     }
 }
 
@@ -159,8 +166,4 @@ fn pages(range: &Range<usize>) -> Range<usize> {
         return 0..0;
     }
     range.start / PAGE_BYTES..range.end.div_ceil(PAGE_BYTES)
-}
-
-fn sectors(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    bytes.chunks(SECTOR_BYTES)
 }
