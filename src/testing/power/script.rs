@@ -327,6 +327,12 @@ impl Workload {
         }
     }
 
+    /// The same without the syncs that fail by themselves.
+    pub(super) fn that_syncs(mut self) -> Self {
+        self.steps.retain(|step| !matches!(step, FailSync(_)));
+        self
+    }
+
     /// Whether it lets go what nobody has acked.
     pub(super) fn trims(&self) -> bool {
         self.steps.iter().any(|step| matches!(step, Trim(_)))
