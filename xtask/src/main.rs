@@ -5,6 +5,7 @@
 //! table of their times and one line that counts the tests.
 
 mod bench;
+mod defences;
 mod dependencies;
 mod models;
 mod sabotage;
@@ -26,6 +27,8 @@ cargo xtask <task>
                  log in memory (shuttle): WAKELOG_SCHEDULES says how many
   tsan           the whole log on a disk under ThreadSanitizer; --minutes N for longer
   sabotage       builds the library with bugs and sees that the tests find each of them
+  defences [W9]  takes the defences of wakelog-ws (docs/transport.md) out of a copy of this tree, one by
+                 one, and sees that the tests notice
   size           counts the lines of wakelog-ws and the bytes of its browser client
   soak --minutes N [--seed S]
                  everything that is chosen at random, with fresh seeds, until the time is over;
@@ -55,6 +58,8 @@ fn main() -> ExitCode {
         ["tsan"] => models::tsan(None),
         ["tsan", "--minutes", minutes] => models::tsan(Some(minutes)),
         ["sabotage"] => tasks::sabotage(),
+        ["defences"] => tasks::defences(None),
+        ["defences", attack] => tasks::defences(Some(attack)),
         ["size"] => tasks::size(),
         ["soak", "--minutes", minutes] => soak::soak(minutes, None),
         ["soak", "--minutes", minutes, "--seed", seed] => soak::soak(minutes, Some(seed)),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::bench;
+use crate::defences;
 use crate::dependencies;
 use crate::models;
 use crate::sabotage;
@@ -51,6 +52,14 @@ pub(crate) fn sabotage() -> Result<bool, String> {
     enter_root()?;
     let mut stages = Stages::default();
     stages.run("sabotage", sabotage::run);
+    Ok(stages.summary())
+}
+
+/// Do the tests of wakelog-ws notice when a defence is gone?
+pub(crate) fn defences(attack: Option<&str>) -> Result<bool, String> {
+    enter_root()?;
+    let mut stages = Stages::default();
+    stages.run("defences", || defences::run(attack));
     Ok(stages.summary())
 }
 
