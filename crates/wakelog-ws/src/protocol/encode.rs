@@ -1,8 +1,8 @@
 //! From values to the text of a server's message.
 
+use std::fmt::Write as _;
+
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
-use serde_json::json;
-use wakelog::Position;
 
 use super::code::ErrorCode;
 use super::page::PageText;
@@ -31,22 +31,19 @@ impl ServerMessage {
         else {
             return None;
         };
-        let (sub, bytes, position) = (json!(sub), page.bytes(), position.to_string());
+        // Nor can writing a string.
+        let sub = serde_json::to_string(sub).unwrap_or_default();
+        let (bytes, at) = (page.bytes(), position.to_string());
         // Up to and with its last dot. A position has nothing to escape.
-        let stem = position.trim_end_matches(|digit: char| digit.is_ascii_digit());
+        let stem = at.trim_end_matches(|digit: char| digit.is_ascii_digit());
         let mut head = format!(r#"{{"type":"events","sub":{sub},"stem":"{stem}","#);
-        let rest = format!(r#""position":"{position}","bytes":{bytes},"live":{live},"events":["#);
-        head.push_str(&rest);
+        let _ = write!(
+            head,
+            r#""position":"{at}","bytes":{bytes},"live":{live},"events":["#
+        );
         let events = page.body().clone();
         Some(PageText { head, events })
     }
-}
-
-pub(super) fn as_map<S: Serializer>(
-    positions: &[(String, Position)],
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(positions.iter().map(|(sub, position)| (sub, position)))
 }
 
 /// A code says by itself whether to try again.

@@ -76,7 +76,7 @@ impl EncodedPage {
         Arc::ptr_eq(&self.body, &other.body)
     }
 
-    pub(super) fn body(&self) -> &Arc<str> {
+    pub(crate) fn body(&self) -> &Arc<str> {
         &self.body
     }
 }

@@ -1,11 +1,12 @@
 //! Messages of the server, as values.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use wakelog::{Epoch, Gap, LogId, Position};
 
 use super::client::Grant;
 use super::code::ErrorCode;
-use super::encode::as_map;
 use super::page::EncodedPage;
 use super::payload::Payload;
 use crate::settings::settings;
@@ -91,8 +92,7 @@ pub enum ServerMessage {
     /// A sign of life, and where quiet subscriptions stand.
     Heartbeat {
         /// Subscriptions that have moved without having said so.
-        #[serde(serialize_with = "as_map")]
-        positions: Vec<(String, Position)>,
+        positions: BTreeMap<String, Position>,
     },
     /// A younger connection of the consumer has taken over.
     Fenced,

@@ -147,7 +147,7 @@ fn server_messages() -> Vec<ServerMessage> {
         reason: GapReason::Trimmed,
     };
     let (id, reason) = ("c0ffee-17".to_owned(), ResetReason::Log);
-    let positions = vec![(sub(), at(2107))];
+    let positions = [(sub(), at(2107))].into();
     let window = [0, 5000];
     let payload = Payload::json(&json!({"ok": true})).unwrap();
     let later = "the log cannot be written at the moment";

@@ -18,9 +18,9 @@ impl<S: EventSource> Desk<S> {
         self.appending = true;
         event.from.clone_from(&self.principal.from);
         let (shared, principal) = (Arc::clone(&self.shared), Arc::clone(&self.principal));
-        let member = self.member.clone();
+        let entry = self.entry.clone();
         self.begin(async move {
-            if let Some(moment) = member.and_then(|member| member.publish(now())) {
+            if let Some(moment) = entry.and_then(|entry| entry.lock().publishes.count(now())) {
                 tokio::time::sleep_until(moment.into()).await;
             }
             let answer = match shared.may_publish(&principal, &event).await {

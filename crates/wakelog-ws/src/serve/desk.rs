@@ -8,16 +8,17 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use parking_lot::Mutex;
 use wakelog::{Position, Start};
 
 use super::authorize::Principal;
 use super::driver::now;
 use super::hub::Shared;
-use super::members::Member;
+use super::members::Entry;
 use super::readers::Readers;
 use super::registry::{Claimed, Connection, End, Place};
 use super::upgrade::{Ticket, Upgrade};
-use crate::protocol::{EVERYONE, Failure, Outgoing, personal};
+use crate::protocol::{EVERYONE, Failure, Grant, Outgoing, personal};
 use crate::session::{AppendKey, OpenFailure, Opened, ReadAnswer, Request, Session, SubKey};
 use crate::source::{EventSource, ReaderSpec, SourceCursor as _, SourceReader as _};
 
@@ -35,8 +36,8 @@ pub(super) struct Desk<S: EventSource> {
     pub(super) principal: Arc<Principal>,
     /// Until `hello` has been answered.
     pub(super) upgrade: Option<Upgrade>,
-    /// None before it was admitted.
-    pub(super) member: Option<Arc<Member>>,
+    /// The identity; none before it was admitted.
+    pub(super) entry: Option<Arc<Mutex<Entry>>>,
     /// The cursor for which it stands in the registry.
     pub(super) claimed: Option<Claimed>,
     _place: Place,
@@ -62,7 +63,7 @@ impl<S: EventSource> Desk<S> {
             library: None,
             principal: Arc::default(),
             upgrade: Some(upgrade),
-            member: None,
+            entry: None,
             claimed: None,
             _place: place,
             cursor: None,
@@ -75,19 +76,22 @@ impl<S: EventSource> Desk<S> {
     }
 
     pub(super) fn show_progress(&self) {
+        let mut shown = self.connection.shown.lock();
         if self.session.is_closed() {
-            self.connection.hide();
+            // What is left is to say goodbye.
+            *shown = None;
         }
-        self.connection.update(|client| {
+        if let Some(client) = &mut *shown {
             // Where it reads, if it has not caught up.
             client.position = self.session.reading_from().unwrap_or(u64::MAX);
             client.acked = self.session.acked();
-        });
+        }
     }
 
     fn show_topics(&self) {
-        let topics = self.readers.filters();
-        self.connection.update(|client| client.topics = topics);
+        if let Some(client) = &mut *self.connection.shown.lock() {
+            client.topics = self.readers.filters();
+        }
     }
 
     /// Tells the session what the hub wants, what work is done and which readers have something.
@@ -173,18 +177,7 @@ impl<S: EventSource> Desk<S> {
                 filters,
                 start,
             } => self.open_reader(key, filters, start),
-            Request::ReadPage { key, most } => match self.readers.take(key) {
-                Some(mut reader) => match reader.read_now(most) {
-                    Some(answer) => self.read(key, reader, answer),
-                    None => self.begin(async move {
-                        let answer = reader.read(most).await;
-                        move |desk: &mut Self| desk.read(key, reader, answer)
-                    }),
-                },
-                None => self
-                    .session
-                    .handle_read(key, ReadAnswer::Failed(Failure::internal())),
-            },
+            Request::ReadPage { key, most } => self.read(key, most),
             Request::Wait { key } => self.readers.watch(key),
             Request::CloseReader { key } => {
                 self.readers.remove(key);
@@ -204,9 +197,21 @@ impl<S: EventSource> Desk<S> {
         }
     }
 
-    fn read(&mut self, key: SubKey, reader: S::Reader, answer: ReadAnswer) {
-        self.readers.put(key, reader);
-        self.session.handle_read(key, answer);
+    /// Where the reader is, if it can be had at once; else it is taken along.
+    fn read(&mut self, key: SubKey, most: Grant) {
+        let now = self.readers.reader(key).map(|reader| reader.read_now(most));
+        let lost = || Some(ReadAnswer::Failed(Failure::internal()));
+        if let Some(answer) = now.unwrap_or_else(lost) {
+            self.session.handle_read(key, answer);
+        } else if let Some(mut reader) = self.readers.take(key) {
+            self.begin(async move {
+                let answer = reader.read(most).await;
+                move |desk: &mut Self| {
+                    desk.readers.put(key, reader);
+                    desk.session.handle_read(key, answer);
+                }
+            });
+        }
     }
 
     fn open_reader(&mut self, key: SubKey, mut filters: Vec<String>, start: Start) {

@@ -31,8 +31,6 @@ pub(super) struct Driver<S: EventSource, F> {
     /// The socket gives nothing more.
     input_over: bool,
     timer: Pin<Box<Sleep>>,
-    /// When the timer rings.
-    alarm: Option<Instant>,
     desk: Desk<S>,
 }
 
@@ -64,7 +62,6 @@ where
             output: Output::default(),
             input_over: false,
             timer: Box::pin(tokio::time::sleep_until(now.into())),
-            alarm: None,
             desk: Desk::new(shared, ticket, now),
         }
     }
@@ -82,10 +79,10 @@ where
             }
         }
         cx.waker().wake_by_ref();
-        match self.poll_timer(cx) {
-            ControlFlow::Break(()) => Poll::Ready(()),
-            ControlFlow::Continue(_) => Poll::Pending,
+        if self.poll_timer(cx).is_break() {
+            return Poll::Ready(());
         }
+        Poll::Pending
     }
 
     /// Moves everything once; says whether something has moved, or breaks when the connection is
@@ -169,17 +166,13 @@ where
             let frame = match self.desk.session.poll_transmit() {
                 Some(Transmit::Message(message)) => {
                     self.desk.shared.stats.lock().count(&message);
-                    match message.encode_page() {
-                        Some(page) => Frame::Page(page),
-                        None => Frame::Text(message.encode()),
-                    }
+                    let page = message.encode_page().map(Frame::Page);
+                    page.unwrap_or_else(|| Frame::Text(message.encode()))
                 }
                 Some(Transmit::Close(code)) => {
                     self.output.linger = Some(now() + LINGER);
-                    Frame::Close {
-                        code: code.number(),
-                        reason: code.reason(),
-                    }
+                    let (code, reason) = (code.number(), code.reason());
+                    Frame::Close { code, reason }
                 }
                 None => break,
             };
@@ -206,26 +199,19 @@ where
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> ControlFlow<(), bool> {
-        let stalled = self
-            .output
-            .stalled
-            .map(|since| since + self.desk.shared.stall);
+        let longest = self.desk.shared.stall;
+        let stalled = self.output.stalled.map(|since| since + longest);
         let ends = [self.output.linger, stalled].into_iter().flatten().min();
-        let Some(alarm) = ends
-            .into_iter()
-            .chain(self.desk.session.poll_timeout())
-            .min()
-        else {
+        let alarms = ends.into_iter().chain(self.desk.session.poll_timeout());
+        let Some(alarm) = alarms.min() else {
             return ControlFlow::Continue(false);
         };
-        if self.alarm != Some(alarm) {
+        if self.timer.deadline() != alarm.into() {
             self.timer.as_mut().reset(alarm.into());
-            self.alarm = Some(alarm);
         }
         if self.timer.as_mut().poll(cx).is_pending() {
             return ControlFlow::Continue(false);
         }
-        self.alarm = None;
         let now = now();
         if ends.is_some_and(|end| now >= end) {
             if stalled == ends {

@@ -169,10 +169,9 @@ impl<S: EventSource> Hub<S> {
     /// The hub in numbers.
     #[must_use]
     pub fn stats(&self) -> HubStats {
-        let (connections, sessions) = self.shared.registry.count();
         HubStats {
-            connections,
-            sessions,
+            connections: self.shared.registry.count(),
+            sessions: u64::try_from(self.clients().len()).unwrap_or(u64::MAX),
             ..self.shared.stats.lock().clone()
         }
     }

@@ -22,10 +22,12 @@ pub(super) struct Members {
 
 type Known = HashMap<String, Arc<Mutex<Entry>>>;
 
+/// An identity.
 #[derive(Debug)]
-struct Entry {
+pub(super) struct Entry {
     connections: usize,
-    publishes: Pace,
+    /// What all of its connections publish.
+    pub(super) publishes: Pace,
 }
 
 impl Members {
@@ -42,9 +44,10 @@ impl Members {
     /// without one are all by themselves.
     pub(super) fn join(&self, name: Option<&str>, now: Instant) -> Option<Member> {
         let new = || {
+            let (connections, publishes) = (0, Pace::new(self.publishes_per_second, now));
             Arc::new(Mutex::new(Entry {
-                connections: 0,
-                publishes: Pace::new(self.publishes_per_second, now),
+                connections,
+                publishes,
             }))
         };
         let Some(name) = name else {
@@ -71,36 +74,20 @@ fn sweep(known: &mut Known, now: Instant) {
     }
 }
 
-/// One connection's part in its identity.
+/// One connection's part in its identity, for as long as it counts as one.
 #[derive(Debug)]
-pub(super) struct Member {
-    entry: Arc<Mutex<Entry>>,
-    here: Mutex<bool>,
-}
+pub(super) struct Member(pub(super) Arc<Mutex<Entry>>);
 
 impl Member {
     fn of(entry: Arc<Mutex<Entry>>) -> Self {
         entry.lock().connections += 1;
-        let here = Mutex::new(true);
-        Self { entry, here }
-    }
-
-    /// It does not count as a connection any more.
-    pub(super) fn leave(&self) {
-        if std::mem::take(&mut *self.here.lock()) {
-            self.entry.lock().connections -= 1;
-        }
-    }
-
-    /// Counts a publish; the moment at which it may be done if that is not now.
-    pub(super) fn publish(&self, now: Instant) -> Option<Instant> {
-        self.entry.lock().publishes.count(now)
+        Self(entry)
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.leave();
+        self.0.lock().connections -= 1;
     }
 }
 
@@ -126,16 +113,17 @@ mod tests {
     fn the_pace_is_one_for_all_connections_and_outlives_them() {
         let members = Members::new(2, 10);
         let now = Instant::now();
+        let publish = |member: &Member| member.0.lock().publishes.count(now);
         let first = members.join(Some("ann"), now).unwrap();
         let second = members.join(Some("ann"), now).unwrap();
-        assert!((0..20).all(|_| first.publish(now).is_none()));
-        assert!((0..20).all(|_| second.publish(now).is_none()));
-        assert!(first.publish(now).is_some());
+        assert!((0..20).all(|_| publish(&first).is_none()));
+        assert!((0..20).all(|_| publish(&second).is_none()));
+        assert!(publish(&first).is_some());
         drop((first, second));
         let again = members.join(Some("ann"), now).unwrap();
-        assert!(again.publish(now).is_some());
+        assert!(publish(&again).is_some());
         let nobody = members.join(None, now).unwrap();
-        assert!(nobody.publish(now).is_none());
+        assert!(publish(&nobody).is_none());
     }
 
     #[test]

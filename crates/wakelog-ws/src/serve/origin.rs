@@ -32,12 +32,10 @@ impl FromStr for Origin {
             // Of files, and of frames that any page can make.
             return Err(OriginError("null is the origin of anybody"));
         }
-        let (scheme, authority) = text
-            .split_once("://")
-            .filter(|(scheme, _)| is_scheme(scheme))
-            .ok_or(OriginError(
-                "an origin begins with a scheme such as https://",
-            ))?;
+        let bare = OriginError("an origin begins with a scheme such as https://");
+        let parts = text.split_once("://");
+        let parts = parts.filter(|(scheme, _)| is_scheme(scheme));
+        let (scheme, authority) = parts.ok_or(bare)?;
         if authority.is_empty() || authority.contains(['/', '?', '#', '@', '*', ' ']) {
             return Err(OriginError(
                 "an origin is a scheme, a host and perhaps a port, exactly: no path, no *",

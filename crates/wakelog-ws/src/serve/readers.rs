@@ -83,11 +83,16 @@ impl<R: SourceReader> Readers<R> {
         }
     }
 
-    /// Takes a reader out for a read.
-    pub(super) fn take(&mut self, key: SubKey) -> Option<R> {
+    /// A reader that is to read, and is not watched meanwhile.
+    pub(super) fn reader(&mut self, key: SubKey) -> Option<&mut R> {
         let slot = self.slot(key)?;
         slot.watched = false;
-        slot.reader.take()
+        slot.reader.as_mut()
+    }
+
+    /// Takes a reader out for a read.
+    pub(super) fn take(&mut self, key: SubKey) -> Option<R> {
+        self.slot(key)?.reader.take()
     }
 
     pub(super) fn watch(&mut self, key: SubKey) {

@@ -50,8 +50,9 @@ pub(super) struct Connection {
     pub(super) waker: AtomicWaker,
     ended: OnceLock<End>,
     identity: Mutex<Option<String>>,
-    member: Mutex<Option<Arc<Member>>>,
-    shown: Mutex<Option<Client>>,
+    member: Mutex<Option<Member>>,
+    /// The session while it is open; where it stands is filled in when somebody looks.
+    pub(super) shown: Mutex<Option<Client>>,
 }
 
 impl Connection {
@@ -64,9 +65,7 @@ impl Connection {
     /// takes to die.
     fn end(&self, why: End) {
         let _ = self.ended.set(why);
-        if let Some(member) = self.member.lock().take() {
-            member.leave();
-        }
+        self.member.lock().take();
         self.waker.wake();
     }
 
@@ -76,14 +75,14 @@ impl Connection {
     }
 
     /// Its part in its identity, which ends with it.
-    pub(super) fn join(&self, member: &Arc<Member>) {
-        *self.member.lock() = Some(Arc::clone(member));
+    pub(super) fn join(&self, member: Member) {
+        *self.member.lock() = Some(member);
         if self.is_ended().is_some() {
-            member.leave();
+            self.member.lock().take();
         }
     }
 
-    /// A session is open; where it stands is filled in when somebody looks.
+    /// A session is open.
     pub(super) fn show(&self, principal: &Principal, library: Option<String>) {
         *self.shown.lock() = Some(Client {
             connection: self.id,
@@ -93,16 +92,6 @@ impl Connection {
             position: u64::MAX,
             ..Client::default()
         });
-    }
-
-    /// The session is over; what is left is to say goodbye.
-    pub(super) fn hide(&self) {
-        *self.shown.lock() = None;
-    }
-
-    /// Changes what is shown of an open session.
-    pub(super) fn update(&self, change: impl FnOnce(&mut Client)) {
-        self.shown.lock().as_mut().map(change);
     }
 
     fn client(&self, end: u64) -> Option<Client> {
@@ -232,12 +221,10 @@ impl Registry {
         clients
     }
 
-    /// How many connections there are, and how many of them were welcomed.
-    pub(super) fn count(&self) -> (u64, u64) {
+    /// How many connections there are.
+    pub(super) fn count(&self) -> u64 {
         let free = u32::try_from(self.places.available_permits()).unwrap_or(u32::MAX);
-        let sessions = self.clients(u64::MAX).len();
-        let sessions = u64::try_from(sessions).unwrap_or(u64::MAX);
-        (self.all.saturating_sub(free).into(), sessions)
+        self.all.saturating_sub(free).into()
     }
 
     /// The window of the drain, once there is one.

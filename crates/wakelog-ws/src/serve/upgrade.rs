@@ -59,11 +59,8 @@ impl Upgrade {
 
     /// The values of a header, whose name is given in lower case. What is not UTF-8 is replaced.
     pub fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        let of_name = move |(key, _): &&(String, String)| key == name;
-        self.headers
-            .iter()
-            .filter(of_name)
-            .map(|(_, value)| value.as_str())
+        let headers = self.headers.iter();
+        headers.filter_map(move |(key, value)| (key == name).then_some(value.as_str()))
     }
 
     /// The address from which it comes, where the server was told.

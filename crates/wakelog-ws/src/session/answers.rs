@@ -109,7 +109,6 @@ impl Session {
         let sub = &mut self.subscriptions[index];
         self.slot = Slot::Free;
         sub.doing = Doing::Ready;
-        let name = sub.name.clone();
         match answer {
             ReadAnswer::Page {
                 page,
@@ -135,16 +134,13 @@ impl Session {
             }
             ReadAnswer::Gap { gap, position } => {
                 sub.tell(position);
+                let sub = sub.name.clone();
                 self.slot = Slot::Queued;
-                self.send(ServerMessage::Gap {
-                    sub: name,
-                    gap,
-                    position,
-                });
+                self.send(ServerMessage::Gap { sub, gap, position });
             }
             ReadAnswer::Failed(failure) => {
-                self.drop_subscription(index);
-                self.refuse(failure.re("subscribe").of_sub(name));
+                let sub = self.drop_subscription(index).name;
+                self.refuse(failure.re("subscribe").of_sub(sub));
             }
         }
     }
@@ -208,12 +204,9 @@ impl Session {
             Ok(position) => {
                 cursor.position = position;
                 cursor.gap = None;
-                if !self.is_closed() {
-                    self.send(ServerMessage::AckOk { position });
-                }
+                self.send(ServerMessage::AckOk { position });
             }
-            Err(failure) if !self.is_closed() => self.refuse(failure.re("ack")),
-            Err(_) => {}
+            Err(failure) => self.refuse(failure.re("ack")),
         }
         if matches!(self.state, State::Open) {
             self.store_cursor();

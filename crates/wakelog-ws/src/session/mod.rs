@@ -179,17 +179,13 @@ impl Session {
         if self.paused.is_some() {
             return false;
         }
-        let opening = || {
-            self.subscriptions
-                .iter()
-                .any(|sub| sub.doing == Doing::Opening || sub.change.is_some())
-        };
+        let opens = |sub: &Subscription| sub.doing == Doing::Opening || sub.change.is_some();
         match self.state {
             State::AwaitHello(_) => true,
             State::Open => {
                 self.appends.len() < self.config.limits.publishes
                     && self.transmits.len() < MAX_QUEUED
-                    && !opening()
+                    && !self.subscriptions.iter().any(opens)
             }
             _ => false,
         }
@@ -211,10 +207,8 @@ impl Session {
     /// up.
     #[must_use]
     pub fn reading_from(&self) -> Option<u64> {
-        let behind = self
-            .subscriptions
-            .iter()
-            .filter(|sub| sub.doing != Doing::Waiting);
+        let all = self.subscriptions.iter();
+        let behind = all.filter(|sub| sub.doing != Doing::Waiting);
         behind.filter_map(|sub| Some(sub.at?.offset)).min()
     }
 
@@ -241,10 +235,8 @@ impl Session {
 
     /// A younger connection of the consumer has taken over.
     pub fn handle_fenced(&mut self) {
-        if !self.is_closed() {
-            self.send(ServerMessage::Fenced);
-            self.close(CloseCode::Fenced);
-        }
+        self.send(ServerMessage::Fenced);
+        self.close(CloseCode::Fenced);
     }
 
     /// The identity has lost its rights, or may have other ones.
@@ -276,8 +268,11 @@ impl Session {
         None
     }
 
+    /// After the close nothing follows.
     fn send(&mut self, message: ServerMessage) {
-        self.transmits.push_back(Transmit::Message(message));
+        if !self.is_closed() {
+            self.transmits.push_back(Transmit::Message(message));
+        }
     }
 
     fn refuse(&mut self, error: Failure) {

@@ -9,7 +9,7 @@ use crate::protocol::{
 };
 
 /// Names one subscription of a connection for as long as the connection lives; never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubKey(pub(super) u64);
 
 /// Names one append of a connection.

@@ -6,9 +6,10 @@ use super::request::SubKey;
 use crate::protocol::Grant;
 
 /// What a subscription is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Doing {
     /// Its reader is being opened.
+    #[default]
     Opening,
     /// There may be something to read.
     Ready,
@@ -18,7 +19,7 @@ pub(super) enum Doing {
     Waiting,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Subscription {
     pub(super) key: SubKey,
     pub(super) name: String,
@@ -45,16 +46,8 @@ impl Subscription {
         let mut subscription = Self {
             key,
             name,
-            doing: Doing::Opening,
-            kept_gap: None,
-            at: None,
-            told: None,
-            live: false,
-            change: None,
-            replaced: None,
-            events: 0,
-            bytes: 0,
             cap,
+            ..Self::default()
         };
         subscription.add(credit);
         subscription

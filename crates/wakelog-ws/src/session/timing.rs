@@ -68,9 +68,7 @@ impl Session {
     }
 
     pub(super) fn expire(&mut self, text: &str) {
-        if !self.is_closed() {
-            self.refuse(Failure::new(ErrorCode::Expired, text).re("hello"));
-        }
+        self.refuse(Failure::new(ErrorCode::Expired, text).re("hello"));
     }
 
     fn beat(&mut self, now: Instant) {
@@ -86,11 +84,9 @@ impl Session {
             return;
         }
         self.next_beat = now + self.config.heartbeat;
-        let positions = self.subscriptions.iter_mut().filter_map(|sub| {
-            let position = sub.untold()?;
-            Some((sub.name.clone(), position))
-        });
-        let positions = positions.collect();
+        let moved = self.subscriptions.iter_mut();
+        let moved = moved.filter_map(|sub| sub.untold().map(|at| (sub.name.clone(), at)));
+        let positions = moved.collect();
         self.send(ServerMessage::Heartbeat { positions });
     }
 

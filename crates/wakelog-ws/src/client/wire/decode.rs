@@ -1,7 +1,7 @@
 //! What the server says, as values.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde::de::Error as _;
@@ -171,12 +171,10 @@ fn heartbeat(text: &str) -> Result<ServerMessage, Error> {
     #[derive(Deserialize)]
     struct Wire {
         #[serde(default)]
-        positions: HashMap<String, Position>,
+        positions: BTreeMap<String, Position>,
     }
-    let wire: Wire = serde_json::from_str(text)?;
-    Ok(ServerMessage::Heartbeat {
-        positions: wire.positions.into_iter().collect(),
-    })
+    let Wire { positions } = serde_json::from_str(text)?;
+    Ok(ServerMessage::Heartbeat { positions })
 }
 
 fn error(text: &str) -> Result<Failure, Error> {

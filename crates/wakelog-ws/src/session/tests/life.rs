@@ -77,18 +77,14 @@ fn heartbeats_move_quiet_subscriptions() {
     play.now += beat;
     play.session.handle_position(key, at(170));
     play.session.handle_timeout(play.now);
-    let positions = vec![("s".to_owned(), at(170))];
+    let positions = [("s".to_owned(), at(170))].into();
     assert_eq!(play.message(), ServerMessage::Heartbeat { positions });
     play.says(r#"{"type":"heartbeat"}"#);
     play.now += beat;
     play.session.handle_position(key, at(170));
     play.session.handle_timeout(play.now);
-    assert_eq!(
-        play.message(),
-        ServerMessage::Heartbeat {
-            positions: Vec::new()
-        }
-    );
+    let positions = [].into();
+    assert_eq!(play.message(), ServerMessage::Heartbeat { positions });
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::future::Future;
 
 use wakelog::{AckError, Cursor, Position};
 
+use super::at;
 use crate::protocol::{Failure, LoadedCursor};
 use crate::source::SourceCursor;
 
@@ -25,10 +26,7 @@ impl SourceCursor for LogCursor {
     ) -> impl Future<Output = Result<Position, Failure>> + Send {
         let acked = self.ack(position);
         let saved = self.cursor.saved();
-        let place = Position {
-            offset: self.cursor.acked(),
-            ..self.cursor.position()
-        };
+        let place = at(self.cursor.acked(), self.cursor.position());
         self.loaded.position = place;
         async move {
             acked?;

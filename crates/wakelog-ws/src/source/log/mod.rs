@@ -5,6 +5,8 @@ mod failure;
 mod ledger;
 mod pages;
 mod reader;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,17 +137,14 @@ impl EventSource for LogSource {
     type Cursor = LogCursor;
 
     fn end(&self) -> Position {
-        Position {
-            offset: self.log.durable_offset(),
-            ..self.log.position()
-        }
+        at(self.log.durable_offset(), self.log.position())
     }
 
     async fn open_reader(&self, spec: ReaderSpec) -> Result<LogReader, OpenFailure> {
         let reader = self.log.reader().topics(&spec.filters);
         let reader = reader.identities(&spec.identities).start(spec.start);
         match reader.level(ReadLevel::Durable).open() {
-            Ok(reader) => Ok(LogReader::new(reader, self.clone())),
+            Ok(reader) => Ok(LogReader::new(reader, spec, self.clone())),
             Err(ReadError::Reset) => Err(self.reset(spec.start)),
             Err(error) => Err(OpenFailure::Failed(error.into())),
         }
@@ -176,10 +175,7 @@ impl EventSource for LogSource {
         };
         // What a client is told is on disk: a cursor in memory may be ahead of it. This asks for a
         // sync at once, whatever the policy.
-        let position = Position {
-            offset: cursor.acked(),
-            ..self.log.position()
-        };
+        let position = at(cursor.acked(), self.log.position());
         cursor.saved().await?;
         let loaded = LoadedCursor {
             state,
@@ -226,16 +222,18 @@ impl LogSource {
             Start::Position(position) if position.log == end.log => ResetReason::Epoch,
             _ => ResetReason::Log,
         };
-        let earliest = Position {
-            offset: self.log.first_offset(),
-            ..end
-        };
+        let earliest = at(self.log.first_offset(), end);
         OpenFailure::Reset(Reset {
             reason,
             earliest,
             end,
         })
     }
+}
+
+/// Another place of the same log in the same epoch.
+fn at(offset: u64, position: Position) -> Position {
+    Position { offset, ..position }
 }
 
 fn new_event<'a>(event: &'a Outgoing, mark: &'a [u8]) -> NewEvent<'a> {

@@ -1,18 +1,27 @@
-//! Pages that were written down a moment ago. What comes live goes to all who are there, and after
-//! a cut all clients of a room come back at once and have missed the same: what was written for one
-//! is sent to all who may have it.
+//! Pages that were read and written down a moment ago. After a cut all clients of a room come back
+//! at once and have missed the same: what was read for one is sent to all who would read the same.
+//! What comes live is read by each for itself, and written down once for all who may have it.
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use quick_cache::{Weighter, unsync::Cache};
-use wakelog::{Epoch, EventRef, Page};
+use wakelog::{Epoch, EventRef, Page, Position};
 
-use crate::protocol::{ENCODING_ATTRIBUTE, EncodedPage, Encoding, PageEvent, Written};
+use crate::protocol::{ENCODING_ATTRIBUTE, EncodedPage, Encoding, Grant, PageEvent, Written};
 
-/// So many bytes of pages are kept.
+/// So many bytes of pages are kept that were read, and so many that were written. Most are both,
+/// and stand in memory once.
 const BYTES_MAX: u64 = 4 << 20;
+
+/// Who reads (filters and identities, as one text), from where on, and how much at most: whoever
+/// has the same key would read the same, as long as the log is what it was.
+pub(super) type Asked = (Arc<str>, Position, Grant);
+
+/// A page, the position after it, and whether more was waiting.
+type Answered = (EncodedPage, Position, bool);
 
 /// Which events a page has. Who may not see one of them has read another page, whose key is another
 /// one.
@@ -26,6 +35,7 @@ const RANGE_MAX: u64 = 16 << 10;
 /// The pages of all readers of a source that may be wanted again.
 #[derive(Debug)]
 pub(super) struct Pages {
+    asked: Mutex<Cache<Asked, Answered, Bytes>>,
     written: Mutex<Cache<Offsets, EncodedPage, Bytes>>,
     /// What was fetched from the disk last, by whoever, and so is in memory.
     read: Mutex<VecDeque<Range<u64>>>,
@@ -33,6 +43,14 @@ pub(super) struct Pages {
 
 #[derive(Clone, Debug)]
 struct Bytes;
+
+/// What clients have chosen counts as well: many long filters with short pages are not for free.
+impl Weighter<Asked, Answered> for Bytes {
+    fn weight(&self, (who, ..): &Asked, (page, ..): &Answered) -> u64 {
+        let names = u64::try_from(who.len()).unwrap_or(u64::MAX);
+        page.bytes().saturating_add(names)
+    }
+}
 
 impl Weighter<Offsets, EncodedPage> for Bytes {
     fn weight(&self, _: &Offsets, page: &EncodedPage) -> u64 {
@@ -43,6 +61,7 @@ impl Weighter<Offsets, EncodedPage> for Bytes {
 impl Default for Pages {
     fn default() -> Self {
         Self {
+            asked: Mutex::new(Cache::with_weighter(64, BYTES_MAX, Bytes)),
             written: Mutex::new(Cache::with_weighter(64, BYTES_MAX, Bytes)),
             read: Mutex::default(),
         }
@@ -50,6 +69,19 @@ impl Default for Pages {
 }
 
 impl Pages {
+    /// What was read for this, if a read would bring the same now, with the end of the log at
+    /// `end`: a page that was cut by the end goes on when the log does.
+    pub(super) fn answer(&self, asked: &Asked, end: u64) -> Option<Answered> {
+        let answered = self.asked.lock().get(asked)?.clone();
+        let (_, position, more) = &answered;
+        (*more || position.offset == end).then_some(answered)
+    }
+
+    /// Keeps a page for those who ask the same.
+    pub(super) fn keep(&self, asked: Asked, answered: Answered) {
+        self.asked.lock().insert(asked, answered);
+    }
+
     /// Whether somebody has read what stands there a moment ago.
     pub(super) fn were_read(&self, offset: u64) -> bool {
         self.read.lock().iter().any(|range| range.contains(&offset))
@@ -98,6 +130,12 @@ mod tests {
     use super::*;
     use wakelog::{Log, ReadLevel};
 
+    impl Pages {
+        pub(in crate::source::log) fn forget_texts(&self) {
+            self.written.lock().clear();
+        }
+    }
+
     #[test]
     fn bytes_are_bounded_and_others_take_the_place_of_old_pages() {
         let dir = tempfile::tempdir().unwrap();
@@ -118,5 +156,24 @@ mod tests {
         assert!(written.is_shared_with(&pages.write(&page)));
         let kept = pages.written.lock().len();
         assert!(kept > 30, "{kept}");
+    }
+
+    /// Clients choose filters and identities, and many of them take more room than a short page.
+    #[test]
+    fn what_is_asked_has_a_bound_as_well() {
+        let position = "0f8fad5bd9cb469fa16570867728950e.3-9c1e22b7.0";
+        let position: Position = position.parse().unwrap();
+        let page: EncodedPage = [PageEvent::default()].into_iter().collect();
+        let pages = Pages::default();
+        let asked = |n: usize| -> Asked {
+            let who = format!("{n:010000}");
+            (who.into(), position, Grant::default())
+        };
+        for n in 0..1_000 {
+            pages.keep(asked(n), (page.clone(), position, true));
+            let most = usize::try_from(BYTES_MAX).unwrap() / 10_000;
+            assert!(pages.asked.lock().len() <= most);
+        }
+        assert!(pages.answer(&asked(999), 1).is_some());
     }
 }

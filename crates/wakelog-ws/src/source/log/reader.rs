@@ -1,16 +1,17 @@
-//! Reading a log: what is in memory inline, what may not be in another thread.
+//! Reading a log: what was read for another, what is in memory inline, what may not be in another
+//! thread.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::task::spawn_blocking;
-use wakelog::{Position, ReadError, Reader};
+use wakelog::{Position, ReadError, Reader, Start};
 
-use super::LogSource;
-use super::pages::Pages;
+use super::pages::{Asked, Pages};
+use super::{LogSource, at};
 use crate::protocol::{Failure, Grant};
 use crate::session::ReadAnswer;
-use crate::source::{EventSource as _, SourceReader};
+use crate::source::{EventSource as _, ReaderSpec, SourceReader};
 
 /// A reader so close to the end, in offsets, reads what was just written: that is in memory.
 const WARM: u64 = 4_096;
@@ -23,15 +24,73 @@ pub struct LogReader {
     /// Why waiting is over; told by the next read.
     ended: Option<ReadError>,
     source: LogSource,
+    /// Filters and identities: what decides which events it sees. None for one that picks events
+    /// from many places.
+    pub(super) who: Option<Arc<str>>,
+    /// It has found nothing that is still to be told: its place alone says what it reads next.
+    settled: bool,
 }
 
 impl LogReader {
-    pub(super) fn new(reader: Reader, source: LogSource) -> Self {
+    pub(super) fn new(reader: Reader, mut spec: ReaderSpec, source: LogSource) -> Self {
+        spec.filters.sort_unstable();
+        // Strings are quoted in it, so different ones do not look the same.
+        let who = format!("{:?}", (&spec.filters, &spec.identities));
+        let who = (spec.start != Start::LastPerTopic).then(|| who.into());
+        // A position that is not what it was may have a gap before it.
+        let at = reader.position();
+        let moved = matches!(spec.start, Start::Position(position) if position != at);
         Self {
             reader: Some(reader),
             ended: None,
             source,
+            who,
+            settled: !moved,
         }
+    }
+
+    /// What this one asks, if that alone decides what it is answered.
+    pub(super) fn asked(&mut self, most: Grant) -> Option<Asked> {
+        let who = self.who.clone().filter(|_| self.settled)?;
+        Some((who, self.position(), most))
+    }
+
+    /// A page that was read for another, if all of it would be read now too: the log is what it
+    /// was, and nothing of the page has left it.
+    fn known(&mut self, asked: &Asked, end: u64) -> Option<ReadAnswer> {
+        let (log, (_, from, _)) = (&self.source.log, asked);
+        if log.position().epoch != from.epoch || log.first_offset() > from.offset {
+            return None;
+        }
+        let (page, position, more) = self.source.pages.answer(asked, end)?;
+        // If the log is reopened just now, this judges the place anew, and the next read tells what
+        // has become of it.
+        let reader = self.reader.as_mut()?;
+        reader.seek(Start::Position(position)).ok()?;
+        self.settled = reader.position() == position;
+        Some(ReadAnswer::Page {
+            page,
+            position,
+            more,
+        })
+    }
+
+    /// After a read of its own. A gap of another epoch that was found behind a page shows in the
+    /// place; other gaps are found again from there.
+    fn settle(&mut self, from: Position, asked: Option<Asked>, answer: ReadAnswer) -> ReadAnswer {
+        self.settled = self.position().epoch == from.epoch;
+        if let ReadAnswer::Page {
+            page,
+            position,
+            more,
+        } = &answer
+        {
+            if let Some(asked) = asked.filter(|_| self.settled) {
+                let answered = (page.clone(), *position, *more);
+                self.source.pages.keep(asked, answered);
+            }
+        }
+        answer
     }
 }
 
@@ -45,11 +104,17 @@ impl SourceReader for LogReader {
         if let Some(error) = self.ended.take() {
             return Some(ReadAnswer::Failed(error.into()));
         }
-        let (from, end) = (self.position().offset, self.source.log.durable_offset());
-        let new = from >= self.source.born && end.saturating_sub(from) <= WARM;
-        let warm = new || self.source.pages.were_read(from);
+        let (from, end) = (self.position(), self.source.log.durable_offset());
+        let asked = self.asked(most);
+        let known = asked.as_ref().and_then(|asked| self.known(asked, end));
+        if known.is_some() {
+            return known;
+        }
+        let new = from.offset >= self.source.born && end.saturating_sub(from.offset) <= WARM;
+        let warm = new || self.source.pages.were_read(from.offset);
         let reader = self.reader.as_mut().filter(|_| warm)?;
-        Some(read_page(reader, &self.source.pages, most, end))
+        let answer = read_page(reader, &self.source.pages, most, end);
+        Some(self.settle(from, asked, answer))
     }
 
     async fn read(&mut self, most: Grant) -> ReadAnswer {
@@ -58,22 +123,25 @@ impl SourceReader for LogReader {
         if let Some(answer) = self.read_now(most) {
             return answer;
         }
-        let (from, end) = (self.position().offset, self.source.log.durable_offset());
-        let (Some(mut reader), pages) = (self.reader.take(), Arc::clone(&self.source.pages)) else {
+        let (from, end) = (self.position(), self.source.log.durable_offset());
+        let (asked, pages) = (self.asked(most), Arc::clone(&self.source.pages));
+        let Some(mut reader) = self.reader.take() else {
             return ReadAnswer::Failed(Failure::internal());
         };
         let read = move || (read_page(&mut reader, &pages, most, end), reader);
         let Ok((answer, reader)) = spawn_blocking(read).await else {
             return ReadAnswer::Failed(Failure::internal());
         };
-        self.source.pages.note_read(from..reader.position().offset);
+        let range = from.offset..reader.position().offset;
+        self.source.pages.note_read(range);
         self.reader = Some(reader);
-        answer
+        self.settle(from, asked, answer)
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(reader) = self.reader.as_mut() {
             self.ended = ready!(reader.poll_ready(cx)).err();
+            self.settled = false;
         }
         Poll::Ready(())
     }
@@ -87,194 +155,24 @@ fn read_page(reader: &mut Reader, pages: &Pages, most: Grant, end: u64) -> ReadA
     let page = match reader.page_of(events, bytes) {
         Ok(Some(page)) => page,
         Ok(None) => {
-            return ReadAnswer::CaughtUp {
-                position: reader.position(),
-            };
+            let position = reader.position();
+            return ReadAnswer::CaughtUp { position };
         }
         Err(ReadError::Gap(gap)) => {
-            let position = Position {
-                offset: gap.resume_at(),
-                ..reader.position()
-            };
+            let position = at(gap.resume_at(), reader.position());
             return ReadAnswer::Gap { gap, position };
         }
         Err(error) => return ReadAnswer::Failed(error.into()),
     };
-    let position = reader.position();
+    // Behind the page a gap of another epoch may wait: who comes back before it was told is to meet
+    // it too.
+    let last = page.iter().next_back().map(|event| event.position());
+    let other = last.filter(|last| last.epoch != reader.position().epoch);
+    let position = other.unwrap_or(reader.position());
     let more = position.offset < end;
     ReadAnswer::Page {
         page: pages.write(&page),
         position,
         more,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::{Outgoing, Payload, ServerMessage};
-    use crate::source::ReaderSpec;
-    use std::future::poll_fn;
-    use wakelog::{Log, Start};
-
-    const MOST: Grant = Grant {
-        events: 10,
-        bytes: 1 << 20,
-    };
-
-    async fn append(source: &LogSource, event: Outgoing) {
-        let position = source.append(event).await.unwrap();
-        source.durable(position).await.unwrap();
-    }
-
-    async fn open(source: &LogSource, identity: &str, start: Start) -> LogReader {
-        let spec = ReaderSpec {
-            filters: vec!["room".to_owned()],
-            identities: vec![identity.to_owned()],
-            start,
-        };
-        source.open_reader(spec).await.unwrap()
-    }
-
-    /// The events of the next page, as they are sent.
-    async fn text(reader: &mut LogReader) -> Arc<str> {
-        let ReadAnswer::Page { page, position, .. } = reader.read(MOST).await else {
-            panic!("no page");
-        };
-        assert_eq!(reader.position(), position);
-        let (sub, live) = (String::new(), false);
-        let message = ServerMessage::Events {
-            sub,
-            page,
-            position,
-            live,
-        };
-        Arc::clone(&message.encode_page().unwrap().events)
-    }
-
-    fn source() -> (tempfile::TempDir, LogSource) {
-        let dir = tempfile::tempdir().unwrap();
-        let log = Log::open(dir.path().join("log")).unwrap();
-        (dir, LogSource::new(log).unwrap())
-    }
-
-    #[tokio::test]
-    async fn a_page_is_shared_with_those_who_may_see_it_and_with_nobody_else() {
-        let (_dir, source) = source();
-        append(&source, Outgoing::to("room", Payload::text("for all"))).await;
-        let secret = Outgoing::to("room", Payload::text("a secret")).not_to("bob");
-        append(&source, secret).await;
-        let mut hers = Vec::new();
-        for _ in 0..3 {
-            let mut ann = open(&source, "ann", Start::Earliest).await;
-            hers.push(text(&mut ann).await);
-        }
-        assert!(hers[0].contains("a secret"));
-        assert!(Arc::ptr_eq(&hers[0], &hers[1]) && Arc::ptr_eq(&hers[1], &hers[2]));
-        let mut bob = open(&source, "bob", Start::Earliest).await;
-        let his = text(&mut bob).await;
-        assert!(
-            his.contains("for all") && !his.contains("a secret"),
-            "{his}"
-        );
-    }
-
-    /// However it was found, and whoever has found it.
-    #[tokio::test]
-    async fn an_event_is_written_once_for_all_who_hear_it() {
-        let (_dir, source) = source();
-        let mut ann = open(&source, "ann", Start::Latest).await;
-        let spec = ReaderSpec {
-            filters: vec!["room".to_owned(), "*".to_owned(), ">".to_owned()],
-            identities: Vec::new(),
-            start: Start::Latest,
-        };
-        let mut all = source.open_reader(spec).await.unwrap();
-        append(&source, Outgoing::to("room", Payload::text("one"))).await;
-        assert!(Arc::ptr_eq(&text(&mut ann).await, &text(&mut all).await));
-        append(&source, Outgoing::to("other", Payload::text("two"))).await;
-        append(&source, Outgoing::to("room", Payload::text("three"))).await;
-        let (hers, other) = (text(&mut ann).await, text(&mut all).await);
-        assert!(
-            !hers.contains("two") && other.contains("two"),
-            "{hers} {other}"
-        );
-    }
-
-    /// One whose pages came from elsewhere meets each event once, whether it comes later or was
-    /// there.
-    #[tokio::test]
-    async fn readers_go_on_behind_a_shared_page() {
-        let (_dir, source) = source();
-        for n in 0..25 {
-            append(
-                &source,
-                Outgoing::to("room", Payload::text(format!("<{n}>"))),
-            )
-            .await;
-        }
-        let mut seen = [Vec::new(), Vec::new(), Vec::new()];
-        let mut readers = Vec::new();
-        for _ in &seen {
-            readers.push(open(&source, "ann", Start::Earliest).await);
-        }
-        // The first and the second fill the cache, the third is given what it has.
-        for (reader, seen) in readers.iter_mut().zip(&mut seen) {
-            for _ in 0..3 {
-                seen.push(text(reader).await);
-            }
-            assert!(matches!(
-                reader.read(MOST).await,
-                ReadAnswer::CaughtUp { .. }
-            ));
-        }
-        assert_eq!(seen[0], seen[1]);
-        assert!(seen[1] == seen[2] && Arc::ptr_eq(&seen[1][2], &seen[2][2]));
-        append(&source, Outgoing::to("room", Payload::text("live"))).await;
-        for reader in &mut readers {
-            poll_fn(|cx| reader.poll_ready(cx)).await;
-            let live = text(reader).await;
-            assert!(
-                live.contains(r#""offset":25"#) && live.contains("live"),
-                "{live}"
-            );
-            assert!(matches!(
-                reader.read(MOST).await,
-                ReadAnswer::CaughtUp { .. }
-            ));
-        }
-    }
-
-    /// Pages are still kept, but what stands in them is gone from the log.
-    #[tokio::test]
-    async fn a_gap_comes_before_any_shared_page() {
-        let dir = tempfile::tempdir().unwrap();
-        let options = wakelog::Options::new().segment_bytes(16 << 10);
-        let log = options.open(dir.path().join("log")).unwrap();
-        let source = LogSource::new(log).unwrap();
-        for _ in 0..200 {
-            let payload = Payload::text("x".repeat(200));
-            append(&source, Outgoing::to("room", payload)).await;
-        }
-        for _ in 0..2 {
-            let mut other = open(&source, "ann", Start::Earliest).await;
-            text(&mut other).await;
-            text(&mut other).await;
-        }
-        let mut at_first = open(&source, "ann", Start::Earliest).await;
-        let mut behind_one = open(&source, "ann", Start::Earliest).await;
-        text(&mut behind_one).await;
-        let first = source.log.trim(190).unwrap();
-        assert!(first > 20, "{first}");
-        // What this one has at hand it may still tell; then it knows where the gap begins.
-        assert!(text(&mut behind_one).await.contains(r#""offset":10,"#));
-        let from = behind_one.position().offset;
-        for (reader, from) in [(&mut at_first, 0), (&mut behind_one, from)] {
-            let ReadAnswer::Gap { gap, .. } = reader.read(MOST).await else {
-                panic!("no gap");
-            };
-            assert_eq!((gap.from, gap.to), (from, first));
-            text(reader).await;
-        }
     }
 }
