@@ -1,16 +1,25 @@
-// Live, resume after a cut, twice with one id, fenced, gap, reset, drain: the story of
-// tests/it/shims.rs as this client is told it, in a page and in Node. Returns what it has seen.
+// Plays the acts of ../scenario.json with the browser's client, as ../scenario.md says, in a page
+// and in Node. Resolves to their names.
 
 const PATIENCE_MS = 15_000;
 
-function check(condition, what) {
-  if (!condition) throw new Error(`not so: ${what}`);
+// What the client tells as events of its own; the rest is overheard.
+const TOLD = ["gap", "reset", "fenced"];
+
+function same(found, wanted, what) {
+  const [left, right] = [found, wanted].map((value) =>
+    value instanceof Uint8Array ? `bytes ${value}` : JSON.stringify(value),
+  );
+  if (left !== right) throw new Error(`${what}: ${left}, not ${right}`);
 }
 
-const same = (one, other, what) => {
-  const [left, right] = [one, other].map((value) => JSON.stringify(value));
-  check(left === right, `${what}: ${left}, not ${right}`);
-};
+function includes(found, wanted) {
+  for (const [field, value] of Object.entries(wanted)) same(found[field], value, field);
+}
+
+// What a payload is to this client.
+const payload = ({ data, text = data, base64 }) =>
+  base64 === undefined ? text : Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
 
 // Resolves to what `look` finds once it finds something.
 async function until(look, what) {
@@ -22,77 +31,129 @@ async function until(look, what) {
   throw new Error(`never: ${what}`);
 }
 
-export async function story(connect, offsetOf, url) {
-  const seen = [];
-  const clients = [];
+// The next thing of this type that somebody is told.
+async function hear({ told }, type) {
+  const at = () => told.findIndex((one) => one.type === type) + 1;
+  return told.splice((await until(at, type)) - 1, 1)[0];
+}
+
+function open(connect, url, consumer) {
   const told = [];
-  const come = (consumer) => {
-    const client = connect(url, { consumer });
-    for (const type of ["gap", "reset", "fenced"]) {
-      client.addEventListener(type, (event) => told.push(Object.assign(event, { client })));
+  class Overheard extends WebSocket {
+    constructor(...place) {
+      super(...place);
+      this.addEventListener("error", () => told.push({ type: "failed" }));
+      this.addEventListener("close", ({ code }) => told.push({ type: "close", code }));
+      this.addEventListener("message", ({ data }) => {
+        const message = JSON.parse(data);
+        if (!TOLD.includes(message.type)) told.push(message);
+      });
     }
-    clients.push(client);
-    return client;
-  };
-  const of = (client, type) => told.find((one) => one.client === client && one.type === type);
-  const read = async (client, start) => {
-    const events = [];
-    const subscription = client.on("room.*", (event) => void events.push(event), { start });
-    return { events, subscription };
-  };
+  }
+  const client = connect(url, { consumer, WebSocket: Overheard });
+  for (const type of TOLD) client.addEventListener(type, (event) => told.push(event));
+  return { client, told, events: [] };
+}
 
-  const reader = come("reader");
-  const writer = come("writer");
-  const { events, subscription } = await read(reader);
-  await until(() => subscription.live, "live");
-  same(reader.welcome.cursor.state, "new", "the cursor");
-  const first = await writer.emit("room.1", { n: 1, text: "liv\u00e9" }, { id: "1" });
-  const [live] = await until(() => events.length && events, "an event");
-  same(live.data, { n: 1, text: "liv\u00e9" }, "the payload");
-  same([live.from, live.position, live.missed], ["writer", first.position, false], "the event");
-  seen.push("live");
+// A method for each kind of step: who takes it, and its fields.
+const player = (come, names) => ({
+  async come(who, { consumer, cursor }) {
+    Object.assign(who, who.client ? {} : come(consumer));
+    who.client.goOnline();
+    includes((await until(() => who.client.welcome, "welcome")).cursor, cursor);
+  },
 
-  reader.goOffline();
-  const bytes = Uint8Array.of(0, 1, 2, 255);
-  const missed = await writer.emit("room.2", bytes, { id: "2" });
-  reader.goOnline();
-  const late = await until(() => events[1], "what was missed");
-  same([late.offset, late.missed], [missed.offset, true], "what was missed");
-  check(late.data instanceof Uint8Array, "bytes are bytes");
-  same([...late.data], [...bytes], "the bytes");
-  await until(() => subscription.live, "live again");
-  same(events.length, 2, "events");
-  seen.push("resume");
+  // After a cut and after a reset, the client goes on by itself.
+  async read(who, { filters, at, answer = { type: "subscribed" } }) {
+    const places = [at];
+    const options = at === "cursor" ? {} : { start: () => places.shift() };
+    const listener = (event) => void who.events.push(event);
+    if (who.kept) same(who.kept, at, "the place that was kept");
+    else who.subscription = who.client.on(filters, listener, options);
+    includes(await hear(who, answer.type), answer);
+    who.kept = answer.type === "reset" && "earliest";
+  },
 
-  same(await writer.emit("room.2", bytes, { id: "2" }), missed, "the same answer");
-  seen.push("twice");
+  async hear(who, { events }) {
+    const wanted = events.length;
+    await until(() => who.events.length >= wanted && who.subscription.live, `${wanted} events`);
+    const heard = who.events.splice(0);
+    same(heard.length, wanted, "events");
+    events.forEach(({ data, text, base64, ...fields }, at) =>
+      includes(heard[at], { ...fields, data: payload({ data, text, base64 }) }),
+    );
+  },
 
-  const newer = come("reader");
-  await until(() => of(reader, "fenced"), "fenced");
-  same([reader.status.state, reader.status.code], ["offline", 4409], "the end");
-  await until(() => newer.welcome, "the newer one");
-  same(newer.welcome.cursor.state, "resumed", "the cursor");
-  seen.push("fenced");
+  async publish(who, { id, topics, name, bind, answer = { type: "published" }, ...content }) {
+    const told = await who.client.emit(topics, payload(content), { id, name });
+    names[bind] = { type: "reply", ...told };
+    includes(names[bind], answer);
+  },
 
-  const { data } = await writer.emit("control.trim");
-  const again = await read(newer, () => first.position);
-  const gap = await until(() => of(newer, "gap"), "a gap");
-  const numbers = [gap.from, gap.to, gap.reason];
-  same(numbers, [offsetOf(first.position), data.first, "trimmed"], "the gap");
-  await until(() => again.subscription.live, "live behind the gap");
-  same(again.events.length, 0, "events behind the gap");
-  seen.push("gap");
+  // The client does it by itself.
+  async ack(who, { at }) {
+    while ((await hear(who, "ack_ok")).position !== at);
+  },
 
-  // The log of this position is gone; asked again, there is no other one.
-  const places = [`${"0".repeat(32)}.1-00000001.3`];
-  const other = await read(newer, () => places.shift());
-  same((await until(() => of(newer, "reset"), "a reset")).reason, "log", "the reset");
-  await until(() => other.subscription.live, "live after the reset");
-  seen.push("reset");
+  async stop(who) {
+    who.subscription.off();
+    await hear(who, "unsubscribed");
+  },
 
-  await writer.emit("control.drain");
-  await until(() => newer.status.state === "connecting", "asked to come back");
-  seen.push("drain");
-  clients.forEach((client) => client.close());
-  return seen.join(" ");
+  async cut(who) {
+    who.kept = who.subscription.position;
+    who.client.goOffline();
+  },
+
+  async leave(who) {
+    who.client.close();
+    delete who.client;
+  },
+
+  async told(who, message) {
+    includes(await hear(who, message.type), { ...message });
+  },
+
+  async closed(who, { code, back }) {
+    const gone = () => ["offline", "connecting"].includes(who.client.status.state);
+    await until(gone, "closed");
+    const { status } = who.client;
+    same(status.code ?? (await hear(who, "close")).code, code, "the code");
+    same(status.state === "connecting", back, "coming back");
+  },
+
+  // A page sees neither a status nor lines, and a Node before 22 tells no close after the error.
+  async refused(who, { upgrade, lines, page }) {
+    Object.assign(who, come("late"));
+    includes(await hear(who, page.type), { ...page });
+    same(who.client.status.state, "connecting", "the state");
+  },
+});
+
+export async function story(connect, acts, url) {
+  const [names, people, played] = [{}, {}, []];
+  const steps = player((consumer) => open(connect, url, consumer), names);
+  const bound = (_, path) =>
+    JSON.stringify(path.split(".").reduce((found, field) => found[field], names));
+
+  async function play(step) {
+    const text = JSON.stringify(step).replace(/"\$([\w.]+)"/g, bound);
+    const { do: kind, who, for: whom = "speakers", ...fields } = JSON.parse(text);
+    if (whom === "listeners") return;
+    const left = new Set(Object.keys(fields));
+    const get = (_, field) => (left.delete(field), fields[field]);
+    await steps[kind]((people[who] ??= {}), new Proxy(fields, { get }));
+    same([whom, ...left], ["speakers"], "what is not known");
+  }
+
+  for (const act of acts) {
+    for (const step of act.steps) {
+      await play(step).catch((error) => {
+        throw new Error(`${act.act}: ${JSON.stringify(step)}: ${error}`);
+      });
+    }
+    played.push(act.act);
+  }
+  for (const { client } of Object.values(people)) client.close();
+  return played.join(" ");
 }

@@ -1,6 +1,4 @@
-//! The browser client is told the story of [`shims`], in Node and in a page that Chromium opens.
-//!
-//! [`shims`]: crate::shims
+//! The browser client is told the one story, in Node and in a page that Chromium opens.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,9 +9,8 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use crate::kit::PATIENCE;
+use crate::scenario::{self, ACTS};
 use crate::shims::{SHIMS, hub, serve};
-
-const STORY: &str = "live resume twice fenced gap reset drain";
 
 /// A program that can be started; without it the test is skipped, loudly, and with
 /// `WAKELOG_REQUIRE_ALL=1` it has failed.
@@ -59,7 +56,7 @@ async fn the_browser_client_is_told_the_story_in_node() {
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{shim:?}: {text}");
         let told = String::from_utf8_lossy(&output.stdout);
-        assert_eq!(told.trim(), STORY, "{shim:?}: {text}");
+        assert_eq!(told.trim(), ACTS, "{shim:?}: {text}");
     }
 }
 
@@ -80,10 +77,12 @@ async fn page() -> (tempfile::TempDir, String, mpsc::Receiver<String>) {
     let read = |name: &str| std::fs::read_to_string(folder().join(name)).unwrap();
     let (page, story) = (axum::response::Html(read("page.html")), read("story.js"));
     let story = ([("content-type", "text/javascript")], story);
+    let scenario = scenario::text();
     let routes = hub
         .axum_router::<()>()
         .route("/", get(|| async { page }))
         .route("/story.js", get(|| async { story }))
+        .route("/scenario.json", get(|| async { scenario }))
         .route(
             "/told",
             post(|words: String| async move { tell.send(words).await.unwrap() }),
@@ -118,5 +117,5 @@ async fn the_browser_client_is_told_the_story_in_chromium() {
     // It starts slowly where much else is going on.
     let words = tokio::time::timeout(3 * PATIENCE, told.recv()).await;
     drop(browser);
-    assert_eq!(words.unwrap().as_deref(), Some(STORY));
+    assert_eq!(words.unwrap().as_deref(), Some(ACTS));
 }

@@ -33,7 +33,7 @@ fn named(address: std::net::SocketAddr, consumer: &str) -> Client {
     Client::connect(url).consumer(consumer).start()
 }
 
-/// The story of `shims`: live, resume, twice with one id, fenced, gap, reset, drain.
+/// The story of `scenario`, in the words of this client.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_client_for_services_is_told_the_story() {
     let (_dir, hub) = hub();

@@ -21,6 +21,7 @@ mod lifecycle;
 mod python;
 mod quotas;
 mod rights;
+mod scenario;
 mod server_api;
 mod shims;
 mod streams;

@@ -1,23 +1,21 @@
-//! One story for every way into a hub: whatever carries the frames, a client sees the same.
+//! A hub for the one story ([`scenario`](crate::scenario)), and every way into it.
 //!
 //! What the server has to do in between is asked for over the connection itself, so that clients
-//! in other languages can be told the same story (`tests/python/`).
+//! in other languages can be told the same story.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::{TempDir, tempdir};
-use tokio::net::{TcpListener, TcpStream};
-use wakelog::{Log, Options, SyncPolicy};
+use tokio::net::TcpListener;
+use wakelog::{Log, Options, Position, SyncPolicy};
 use wakelog_ws::{Answer, Hub, Payload};
 use warp::Filter as _;
 
-use crate::kit::{Client, offsets, within};
-
 /// A hub with two handlers: `control.trim` lets old events go and says which offset is the first
-/// now, `control.drain` begins the end.
+/// now, and its position; `control.drain` begins the end.
 pub(crate) fn hub() -> (TempDir, Hub) {
     let dir = tempdir().unwrap();
     let options = Options::new()
@@ -27,16 +25,16 @@ pub(crate) fn hub() -> (TempDir, Hub) {
     let itself: Arc<OnceLock<Hub>> = Arc::default();
     let trimmed = log.clone();
     let trim = move |_| {
-        let first = trim(&trimmed);
-        Ok(Answer::Reply(
-            Payload::json(&json!({"first": first})).unwrap(),
-        ))
+        let kept = trim(&trimmed);
+        let reply = json!({"first": kept.offset, "position": kept.to_string()});
+        Ok(Answer::Reply(Payload::json(&reply).unwrap()))
     };
     let of_drain = Arc::clone(&itself);
     let drain = move |_| {
         let hub = of_drain.get().unwrap().clone();
         tokio::spawn(async move { hub.drain(Duration::ZERO..=Duration::ZERO).await });
-        Ok(Answer::Reply(Payload::text("soon")))
+        let reply = json!({"soon": true});
+        Ok(Answer::Reply(Payload::json(&reply).unwrap()))
     };
     let hub = Hub::builder(log).unwrap();
     let hub = hub.on("control.trim", move |call| {
@@ -52,115 +50,14 @@ pub(crate) fn hub() -> (TempDir, Hub) {
 }
 
 /// Fills more than a segment and lets go what can go.
-fn trim(log: &Log) -> u64 {
+fn trim(log: &Log) -> Position {
     for _ in 0..100 {
         log.append("noise", vec![b'x'; 4 << 10]).unwrap();
     }
     log.sync().unwrap();
-    log.trim(log.next_offset()).unwrap()
-}
-
-async fn come(address: SocketAddr, consumer: &str) -> (Client, Value) {
-    let stream = within(TcpStream::connect(address)).await.unwrap();
-    let mut client = Client::upgrade(stream, Some("wakelog.v1.json"))
-        .await
-        .unwrap();
-    client
-        .say(json!({"type": "hello", "consumer": consumer}))
-        .await;
-    let welcome = client.hear("welcome").await;
-    (client, welcome)
-}
-
-/// What the application answers to an event.
-async fn ask(client: &mut Client, topic: &str) -> Value {
-    client
-        .say(json!({"type": "publish", "id": topic, "topics": [topic]}))
-        .await;
-    client.find("reply").await
-}
-
-/// The story.
-pub(crate) async fn scenario(address: SocketAddr) {
-    // Live.
-    let (mut reader, welcome) = come(address, "reader").await;
-    assert_eq!(welcome["cursor"]["state"], "new");
-    let (mut writer, _) = come(address, "writer").await;
-    reader
-        .subscribe(&["room.*"], json!({"start": "latest"}))
-        .await;
-    assert_eq!(reader.take(0).await.len(), 0);
-    let first = writer.publish("1", "room.1", "live").await;
-    let heard = reader.take(1).await;
-    assert_eq!(
-        (&heard[0]["text"], &heard[0]["from"]),
-        (&json!("live"), &json!("writer"))
-    );
-    let seen = first["position"].clone();
-
-    // Published twice with one id: stored once, and both times the same answer.
-    let again = writer.publish("1", "room.1", "live").await;
-    assert_eq!(again, first);
-
-    // Cut without a word, and resumed from the position.
-    drop(reader);
-    let missed = writer.publish("2", "room.2", "missed").await;
-    let (mut reader, welcome) = come(address, "reader").await;
-    assert_eq!(welcome["cursor"]["state"], "resumed");
-    let answer = reader
-        .subscribe(&["room.*"], json!({"position": seen}))
-        .await;
-    assert!(answer["end"].as_u64() > missed["offset"].as_u64());
-    let heard = reader.take(1).await;
-    assert_eq!(offsets(&heard), [missed["offset"].as_u64().unwrap()]);
-
-    // Fenced.
-    let (mut newer, _) = come(address, "reader").await;
-    reader.find("fenced").await;
-    assert_eq!(reader.close_code().await, Some(4409));
-
-    gap_and_reset(&mut newer, &mut writer, &seen).await;
-    the_end(address, newer, writer).await;
-}
-
-/// A gap has exact numbers, and the position of another log is a reset.
-async fn gap_and_reset(reader: &mut Client, writer: &mut Client, seen: &Value) {
-    let reply = ask(writer, "control.trim").await;
-    let (from, first) = (
-        seen.as_str().unwrap(),
-        reply["data"]["first"].as_u64().unwrap(),
-    );
-    let from: u64 = from.rsplit('.').next().unwrap().parse().unwrap();
-    reader
-        .subscribe(&["room.*"], json!({"position": seen}))
-        .await;
-    let gap = reader.hear("gap").await;
-    assert_eq!(
-        (&gap["from"], &gap["to"], &gap["reason"]),
-        (&json!(from), &json!(first), &json!("trimmed"))
-    );
-    reader.take(0).await;
-
-    // A reset: the position is another log's.
-    let foreign = format!("{}.1-00000001.3", "0".repeat(32));
-    reader
-        .say(json!({"type": "subscribe", "sub": "t", "filters": ["room.*"], "position": foreign}))
-        .await;
-    let reset = reader.hear("reset").await;
-    assert_eq!(
-        (&reset["sub"], &reset["reason"]),
-        (&json!("t"), &json!("log"))
-    );
-}
-
-/// What was published is answered, then everybody is told when to come back.
-async fn the_end(address: SocketAddr, mut reader: Client, mut writer: Client) {
-    ask(&mut writer, "control.drain").await;
-    assert_eq!(reader.find("bye").await["in"], json!([0, 0]));
-    assert_eq!(reader.close_code().await, Some(1012));
-    let stream = within(TcpStream::connect(address)).await.unwrap();
-    let refused = Client::upgrade(stream, Some("wakelog.v1.json")).await.err();
-    assert_eq!(refused, Some(503));
+    let offset = log.trim(log.next_offset()).unwrap();
+    let position = log.position();
+    Position { offset, ..position }
 }
 
 /// Ways into a hub.
@@ -171,8 +68,12 @@ pub(crate) enum Shim {
     Warp,
     Tower,
     Tcp,
+    Lines,
+    /// Server-sent events.
+    Events,
 }
 
+/// Those that carry a WebSocket.
 pub(crate) const SHIMS: [Shim; 5] = [Shim::Axum, Shim::Actix, Shim::Warp, Shim::Tower, Shim::Tcp];
 
 /// Serves a hub at `/wakelog` until the runtime ends; actix-web, until the process does.
@@ -180,7 +81,7 @@ pub(crate) async fn serve(hub: Hub, shim: Shim) -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     match shim {
-        Shim::Axum => {
+        Shim::Axum | Shim::Events => {
             let routes: axum::Router = hub.axum_router();
             tokio::spawn(async move { axum::serve(listener, routes).await });
         }
@@ -193,7 +94,7 @@ pub(crate) async fn serve(hub: Hub, shim: Shim) -> SocketAddr {
             let routes = axum::Router::<()>::new().layer(hub.layer("/wakelog"));
             tokio::spawn(async move { axum::serve(listener, routes).await });
         }
-        Shim::Tcp => drop(tokio::spawn(plain(hub, listener))),
+        Shim::Tcp | Shim::Lines => drop(tokio::spawn(plain(hub, listener, shim))),
     }
     address
 }
@@ -215,18 +116,14 @@ fn actix(hub: Hub, listener: std::net::TcpListener) {
 }
 
 /// Without any framework.
-async fn plain(hub: Hub, listener: TcpListener) {
+async fn plain(hub: Hub, listener: TcpListener, shim: Shim) {
     while let Ok((stream, _)) = listener.accept().await {
         let hub = hub.clone();
-        tokio::spawn(async move { hub.serve_tcp(stream).await });
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_shim_tells_the_story() {
-    for shim in SHIMS {
-        println!("{shim:?}");
-        let (_dir, hub) = hub();
-        scenario(serve(hub, shim).await).await;
+        tokio::spawn(async move {
+            match shim {
+                Shim::Lines => hub.serve_lines(stream).await,
+                _ => hub.serve_tcp(stream).await,
+            }
+        });
     }
 }

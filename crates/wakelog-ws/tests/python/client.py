@@ -43,7 +43,6 @@ class Client:
         )
         assert self.socket.subprotocol == SUBPROTOCOL
         self.positions = {}
-        self.bye = None
         self.say("hello", **hello)
         self.welcome = self.expect("welcome")
 
@@ -62,9 +61,6 @@ class Client:
             if kind == "heartbeat":
                 self.say("heartbeat")
                 self.positions.update(message["positions"])
-                continue
-            if kind == "bye":
-                self.bye = message["in"]
                 continue
             if kind in ("events", "gap", "subscribed"):
                 self.positions[message["sub"]] = message["position"]

@@ -1,76 +1,103 @@
-"""Live, resume after a cut, twice with one id, fenced, gap, reset, drain: prints what it has seen."""
+"""Plays ../scenario.json, as ../scenario.md says, and prints the names of the acts."""
 
+import json
+import re
 import sys
+from functools import reduce
+from operator import getitem
+from pathlib import Path
+
+from websockets.exceptions import InvalidStatus
 
 from client import Client, Closed, payload_of
 
 
-def closed_with(client):
-    """Reads until the end and says how it came."""
-    while True:
+def includes(found, wanted):
+    for field, value in wanted.items():
+        assert found[field] == value, (field, value, found)
+
+
+class Player:
+    """A method for each kind of step, a parameter for each of its fields."""
+
+    def __init__(self, url):
+        self.url = url
+        self.clients = {}
+        self.ends = {}
+        self.names = {}
+
+    def play(self, step):
+        whom = step.pop("for", "speakers")
+        assert whom in ("speakers", "listeners")
+        if whom == "speakers":
+            step = json.loads(re.sub(r'"\$([\w.]+)"', self.bound, json.dumps(step)))
+            getattr(self, "do_" + step.pop("do"))(**step)
+
+    def bound(self, path):
+        return json.dumps(reduce(getitem, path[1].split("."), self.names))
+
+    def do_come(self, who, consumer, cursor):
+        self.clients[who] = Client(self.url, consumer=consumer)
+        includes(self.clients[who].welcome["cursor"], cursor)
+
+    def do_read(self, who, filters, at, answer={"type": "subscribed"}):
+        field = "start" if at in ("latest", "earliest") else "position"
+        place = {} if at == "cursor" else {field: at}
+        told = self.clients[who].subscribe("s", filters, **place)
+        includes(told, answer)
+        self.ends[who] = told["end"]
+
+    def do_hear(self, who, events):
+        heard, gaps = self.clients[who].until_live(len(events))
+        assert not gaps and len(heard) == len(events), (gaps, heard)
+        for found, wanted in zip(heard, events):
+            includes({**found, "missed": found["offset"] < self.ends[who]}, wanted)
+            assert payload_of(found) == payload_of(wanted)
+
+    def do_publish(self, who, bind=None, answer={"type": "published"}, **event):
+        self.names[bind] = self.clients[who].publish(**event)
+        includes(self.names[bind], answer)
+
+    def do_ack(self, who, at):
+        assert self.clients[who].ack(at)["position"] == at
+
+    def do_stop(self, who):
+        self.clients[who].say("unsubscribe", sub="s")
+        self.clients[who].expect("unsubscribed")
+
+    def do_cut(self, who):
+        self.clients[who].cut()
+
+    def do_leave(self, who):
+        self.clients[who].socket.close()
+
+    def do_told(self, who, **message):
+        includes(self.clients[who].next(), message)
+
+    def do_closed(self, who, code, back):
         try:
-            client.next()
+            raise AssertionError(self.clients[who].next())
         except Closed as closed:
-            return closed
+            assert (closed.code, closed.come_back) == (code, back)
+
+    def do_refused(self, who, upgrade, lines, page):
+        """Of the three, this client sees the answer to its upgrade."""
+        try:
+            self.do_come(who, who, {})
+        except InvalidStatus as refused:
+            assert upgrade == {"status": refused.response.status_code}
+        else:
+            raise AssertionError("let in")
 
 
 def main(url):
-    reader = Client(url, consumer="reader", client="scenario.py/1")
-    writer = Client(url, consumer="writer")
-    assert reader.welcome["cursor"]["state"] == "new"
-    reader.subscribe("s", ["room.*"], start="latest")
-    assert reader.until_live() == ([], [])
-    first = writer.publish("1", ["room.1"], data={"n": 1, "text": "liv\u00e9"})
-    (event,), _ = reader.until_live(1)
-    assert payload_of(event) == {"n": 1, "text": "liv\u00e9"} and event["from"] == "writer"
-    assert event["position"] == first["position"]
-    acked = reader.ack(event["position"])["position"]
-    assert acked == event["position"]
-    yield "live"
-
-    reader.cut()
-    missed = writer.publish("2", ["room.2"], base64="AAEC/w==")
-    reader = Client(url, consumer="reader")
-    assert reader.welcome["cursor"] == {"state": "resumed", "position": acked}
-    # From the cursor, and then once more from the position.
-    for place in ({}, {"position": acked}):
-        assert reader.subscribe("s", ["room.*"], **place)["end"] > missed["offset"]
-        (event,), _ = reader.until_live(1)
-        assert event["offset"] == missed["offset"] and payload_of(event) == b"\x00\x01\x02\xff"
-        reader.say("unsubscribe", sub="s")
-        reader.expect("unsubscribed")
-    yield "resume"
-
-    again = writer.publish("2", ["room.2"], base64="AAEC/w==")
-    assert again == missed
-    reader.subscribe("s", ["room.*"], position=again["position"])
-    assert reader.until_live() == ([], [])
-    yield "twice"
-
-    newer = Client(url, consumer="reader")
-    reader.expect("fenced")
-    end = closed_with(reader)
-    assert end.code == 4409 and not end.come_back
-    yield "fenced"
-
-    first_kept = payload_of(writer.publish("3", ["control.trim"]))["first"]
-    newer.subscribe("s", ["room.*"], position=acked)
-    events, (gap,) = newer.until_live()
-    wanted = int(acked.rpartition(".")[2])
-    assert (gap["from"], gap["to"], gap["reason"]) == (wanted, first_kept, "trimmed") and not events
-    assert int(gap["position"].rpartition(".")[2]) == first_kept
-    yield "gap"
-
-    foreign = "0" * 32 + ".1-00000001.3"
-    reset = newer.subscribe("t", ["room.*"], position=foreign)
-    assert (reset["type"], reset["reason"]) == ("reset", "log"), reset
-    assert newer.subscribe("t", ["room.*"], position=reset["end"])["type"] == "subscribed"
-    yield "reset"
-
-    writer.publish("4", ["control.drain"])
-    end = closed_with(newer)
-    assert end.code == 1012 and end.come_back and newer.bye == [0, 0]
-    yield "drain"
+    player = Player(url)
+    acts = Path(__file__).parent.parent / "scenario.json"
+    for act in json.loads(acts.read_text()):
+        for step in act["steps"]:
+            print(step, file=sys.stderr)
+            player.play(step)
+        yield act["act"]
 
 
 if __name__ == "__main__":
