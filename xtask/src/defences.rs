@@ -67,7 +67,8 @@ pub(crate) fn run(attack: Option<&str>) -> Result<Count, String> {
     for package in ["wakelog-ws", "wakelog-cli"] {
         let of_package = chosen.iter().filter(|one| one.package() == package);
         let tests: Vec<_> = of_package.map(|one| one.test).collect();
-        if !tests.is_empty() && tree.test(package, &tests)? != "passes" {
+        let found = (!tests.is_empty()).then(|| tree.test(package, &tests, BUILD_LIMIT));
+        if found.transpose()?.is_some_and(|found| found != "passes") {
             return Err(format!("the tests of {package} fail with all defences"));
         }
     }
@@ -122,13 +123,13 @@ impl Tree {
         let whole = fs::read_to_string(&file).map_err(told)?;
         let spoilt = whole.replacen(&defence.code, &defence.instead, 1);
         fs::write(&file, spoilt).map_err(told)?;
-        let found = self.test(defence.package(), &[defence.test]);
+        let found = self.test(defence.package(), &[defence.test], LIMIT);
         fs::write(&file, whole).map_err(told)?;
         found
     }
 
     /// Runs tests of a package by their names.
-    fn test(&self, package: &str, tests: &[&str]) -> Result<&'static str, String> {
+    fn test(&self, package: &str, tests: &[&str], limit: &str) -> Result<&'static str, String> {
         // Apart, so that what does not compile is not taken for a test that fails.
         let mut build = self.cargo(package, BUILD_LIMIT);
         let built = build
@@ -138,7 +139,7 @@ impl Tree {
         if !built.status.success() {
             return Err(String::from_utf8_lossy(&built.stderr).into_owned());
         }
-        let mut run = self.cargo(package, LIMIT);
+        let mut run = self.cargo(package, limit);
         let ran = run
             .arg("--")
             .args(tests)
@@ -151,7 +152,12 @@ impl Tree {
             Some(TIMED_OUT) => Ok("hangs"),
             _ if none => Err(format!("there is no test {tests:?}")),
             Some(0) => Ok("passes"),
-            _ => Ok("fails"),
+            _ => {
+                if tests.len() > 1 {
+                    println!("{said}");
+                }
+                Ok("fails")
+            }
         }
     }
 

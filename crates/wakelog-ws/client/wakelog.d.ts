@@ -216,7 +216,7 @@ export interface Welcome {
   end: Position;
   from: string | null;
   consumer: string | null;
-  cursor: { state: "new" | "resumed" | "expired"; position: Position } | null;
+  cursor: { state: "new" | "resumed" | "expired" | "lost"; position: Position } | null;
   heartbeat_ms: number;
   reconnect: { min_ms: number; max_ms: number };
   limits: {

@@ -342,7 +342,8 @@ class Subscription {
       if (!this.#loaded) this.position = (await this.#client.store?.load(this.#key)) || undefined;
       this.#loaded = true;
       const { cursor } = session.welcome;
-      const stored = !anew && cursor?.state === "resumed" ? cursor.position : undefined;
+      // Resumed, or lost.
+      const stored = !anew && /^[rl]/.test(cursor?.state) ? cursor.position : undefined;
       const known = this.position ?? stored;
       this.#from = known ? offsetOf(known) : Infinity;
       this.#owed = { events: 0, bytes: 0 };

@@ -179,6 +179,7 @@ test("after a reset it says so, forgets the place and starts again", async (t) =
 test("where a subscription begins", async (t) => {
   const resumed = { state: "resumed", position: at(40) };
   const fresh = { state: "new", position: at(100) };
+  const lost = { state: "lost", position: at(0) };
   const cases = [
     [{}, null, { start: "latest" }],
     [{ start: "earliest" }, null, { start: "earliest" }],
@@ -188,6 +189,7 @@ test("where a subscription begins", async (t) => {
     [{ start: at(3) }, null, { position: at(3) }],
     [{ start: "earliest" }, fresh, { start: "earliest" }],
     [{ start: "earliest" }, resumed, {}],
+    [{}, lost, {}],
     [{ start: ({ end }) => end }, resumed, { position: at(100) }],
   ];
   for (const [options, cursor, expected] of cases) {

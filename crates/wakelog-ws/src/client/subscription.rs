@@ -229,7 +229,8 @@ impl Subscription {
     /// Asks for this subscription's place on a new connection.
     fn ask(&mut self, session: u64, welcome: &Welcome, anew: bool) {
         let cursor = welcome.cursor.as_ref();
-        let stored = cursor.filter(|cursor| cursor.state == CursorState::Resumed && !anew);
+        let stands = |state| matches!(state, CursorState::Resumed | CursorState::Lost);
+        let stored = cursor.filter(|cursor| stands(cursor.state) && !anew);
         let known = self.position.or(stored.map(|cursor| cursor.position));
         self.missed = (known.map_or(u64::MAX, |position| position.offset), 0);
         self.owed = Grant::default();

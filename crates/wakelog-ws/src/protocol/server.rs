@@ -152,6 +152,9 @@ pub enum CursorState {
     Resumed,
     /// It was there, but nobody had used it for so long that it begins anew.
     Expired,
+    /// Its record is damaged, and nobody knows where it stood: it begins anew with the oldest event
+    /// that there is.
+    Lost,
 }
 
 /// The window in which a client comes back, in milliseconds.

@@ -115,6 +115,41 @@ async fn a_client_goes_on_from_its_position_or_from_its_cursor() {
     assert_eq!(client.hear("ack_ok").await["position"], fourth.as_str());
 }
 
+/// Nobody knows where it stood, so all that is kept comes again, and that is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_cursor_is_told_and_begins_with_the_oldest_event() {
+    let dir = tempdir().unwrap();
+    let log = log_at(dir.path());
+    let server = Server::start(Hub::new(log.clone()).unwrap()).await;
+    let (mut client, welcome) = server.welcome(Some("alice")).await;
+    fill(&log, "a", 0..10);
+    let position = welcome["end"].as_str().unwrap().replace(".0", ".4");
+    client
+        .say(json!({"type": "ack", "position": position}))
+        .await;
+    client.hear("ack_ok").await;
+    drop(client);
+    server.stop().await;
+    log.close().unwrap();
+    drop(log);
+    // The two words of the first slot that say where its cursor stands.
+    let slots = dir.path().join("cursors-00.slots");
+    let mut bytes = std::fs::read(&slots).unwrap();
+    bytes[4096 + 24..4096 + 40].fill(0x55);
+    std::fs::write(&slots, bytes).unwrap();
+
+    let log = log_at(dir.path());
+    let server = Server::start(Hub::new(log.clone()).unwrap()).await;
+    let (mut client, welcome) = server.welcome(Some("alice")).await;
+    assert_eq!(welcome["cursor"]["state"], "lost");
+    client.subscribe(&["a"], json!({})).await;
+    let events = client.take(10).await;
+    assert_eq!(offsets(&events), (0..10).collect::<Vec<_>>());
+    drop(client);
+    let (_client, welcome) = server.welcome(Some("alice")).await;
+    assert_eq!(welcome["cursor"]["state"], "resumed");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_a_cursor_is_said_to_be_is_on_disk() {
     let dir = tempdir().unwrap();

@@ -159,10 +159,17 @@ impl EventSource for LogSource {
         // its client may want.
         let hearable = [">", EVERYONE, &format!("{PERSONAL}.>")];
         let builder = self.log.cursor(&name).topics(hearable).refilter();
-        let builder = builder.start(Start::Latest).level(ReadLevel::Durable);
-        let builder = builder.ttl(self.cursor_life);
-        let mut cursor = builder.open()?;
+        let builder = builder.level(ReadLevel::Durable).ttl(self.cursor_life);
+        let (mut cursor, lost) = match builder.clone().start(Start::Latest).open() {
+            Err(error @ CursorError::Corrupt(_)) => {
+                tracing::error!(name, %error, "a cursor begins anew with the oldest event");
+                self.log.delete_cursor(&name)?;
+                (builder.start(Start::Earliest).open()?, true)
+            }
+            opened => (opened?, false),
+        };
         let state = match cursor.opened() {
+            _ if lost => CursorState::Lost,
             Opened::New => CursorState::New,
             Opened::Resumed => CursorState::Resumed,
             _ => CursorState::Expired,
