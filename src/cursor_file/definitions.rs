@@ -47,6 +47,8 @@ pub(super) struct Definitions {
     file: Option<Arc<dyn RawFile>>,
     /// Where the next record goes, a multiple of the alignment.
     end: u64,
+    /// Up to here stands what is left of appends that were not finished, if that is behind `end`.
+    rests: u64,
     next_id: u32,
     unsynced: bool,
 }
@@ -69,6 +71,7 @@ impl Definitions {
         Ok(Definitions {
             file,
             end: 0,
+            rests: 0,
             next_id: 1,
             unsynced: false,
         })
@@ -83,6 +86,7 @@ impl Definitions {
         Ok(Definitions {
             file,
             end: 0,
+            rests: 0,
             next_id: 1,
             unsynced: false,
         })
@@ -129,8 +133,8 @@ impl Definitions {
             }
             at += UNIT;
         }
-        // What stands behind the last definition is an append that was not finished; the next
-        // one goes over it.
+        // What stands behind the last definition is an append that was not finished.
+        self.rests = damage.map_or(self.end, |_| window.len);
         Ok(())
     }
 
@@ -177,11 +181,19 @@ impl Definitions {
         };
         let mut record = Vec::new();
         head.encode(name, filters, log, &mut record);
-        // If this fails halfway, the next append goes over what it left.
-        let end = self.end;
-        self.file(dir)?.write_at(&record, end)?;
+        let (end, rests) = (self.end, self.rests);
+        // What it leaves if it fails halfway.
+        self.rests = rests.max(end + to_u64(record.len()));
+        let file = self.file(dir)?;
+        if rests > end {
+            // Else a part of this record, over what is left of another, could make that one whole.
+            file.write_at(&vec![0; usize::try_from(rests - end).unwrap_or(0)], end)?;
+            file.sync()?;
+        }
+        file.write_at(&record, end)?;
         self.unsynced = true;
         self.end += to_u64(record.len());
+        self.rests = self.end;
         self.next_id = self.next_id.saturating_add(1);
         Ok(position)
     }
@@ -249,6 +261,7 @@ impl Definitions {
             let _ = dir.unlink(NEW);
         })?;
         (self.file, self.end, self.unsynced) = (Some(new), end, false);
+        self.rests = end;
         places.into_iter().for_each(|(from, to)| moved(from, to));
         dir.sync()
     }

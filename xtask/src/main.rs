@@ -27,8 +27,8 @@ cargo xtask <task>
                  log in memory (shuttle): WAKELOG_SCHEDULES says how many
   tsan           the whole log on a disk under ThreadSanitizer; --minutes N for longer
   sabotage       builds the library with bugs and sees that the tests find each of them
-  defences [W9]  takes the defences of wakelog-ws (docs/transport.md) out of a copy of this tree, one by
-                 one, and sees that the tests notice
+  defences [W9]  takes the defences of wakelog-ws (docs/transport.md) out of a copy of this tree,
+                 one by one, and sees that the tests notice
   size           counts the lines of wakelog-ws and the bytes of its browser client
   soak --minutes N [--seed S]
                  everything that is chosen at random, with fresh seeds, until the time is over;

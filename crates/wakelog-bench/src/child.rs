@@ -122,8 +122,8 @@ fn limit(scale: Scale) -> Duration {
     scale.pick(Duration::from_secs(1_800), Duration::from_secs(180))
 }
 
-/// How long a store that all rounds share may take to be filled. Whoever needs longer has no figure:
-/// else one peer takes as long as all the rest.
+/// How long a store that all rounds share may take to be filled. Whoever needs longer has no
+/// figure: else one peer takes as long as all the rest.
 const FILLED_WITHIN: Duration = Duration::from_secs(900);
 
 /// Fills the directory of a workload whose rounds share it.

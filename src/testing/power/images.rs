@@ -222,6 +222,7 @@ pub(super) fn run_one(words: &str) {
         writes: writes.parse().ok(),
         seed: seed.parse().unwrap(),
     };
+    println!("{:?}", case.workload);
     let mut tally = Tally::default();
     case.run(2_000, &mut tally);
     println!("{tally}");
