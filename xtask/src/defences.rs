@@ -1,5 +1,5 @@
-//! Do the tests of wakelog-ws notice when a defence is gone? Takes the defences of `defences.txt` out
-//! of a copy of this tree, one after the other, and sees the test fail that is there for it.
+//! Do the tests of wakelog-ws notice when a defence is gone? Takes the defences of `defences.txt`
+//! out of a copy of this tree, one after the other, and sees the test fail that is there for it.
 
 use std::env;
 use std::fs;
