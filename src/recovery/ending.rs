@@ -139,8 +139,11 @@ impl<'a> Finder<'a> {
         let behind = previous == last && last.is_none_or(|last| activation.base > last);
         // Without a mark too it is all that is left: a log has a mark before its first segment.
         let alone = last.is_none() && mark.is_none();
-        // Without a segment before, the one that it names was trimmed.
-        let instead = last == Some(activation.base) && (previous == before || before.is_none());
+        // Without a segment before, the one that it names was trimmed. A roll replaces one in which
+        // no durable event stands; else this is damage, and the segment has its name.
+        let empty = mark.is_none_or(|mark| mark.offset <= activation.base);
+        let replaces = previous == before || before.is_none();
+        let instead = last == Some(activation.base) && replaces && empty;
         behind || instead || alone
     }
 

@@ -369,6 +369,24 @@ fn one(truth: &Truth, seed: u64) -> Result<bool, String> {
     ))
 }
 
+/// What a million of them have found: a damaged file with the name of a spare, or a spare with the
+/// header of the last segment, took the place of that segment and of its durable events.
+#[test]
+fn a_spare_takes_the_place_of_no_durable_event() {
+    const FOUND: [u64; 6] = [
+        70_000_210_266_011,
+        70_000_210_486_681,
+        70_000_210_504_635,
+        70_000_210_569_707,
+        70_000_210_988_475,
+        70_000_210_992_887,
+    ];
+    let truth = Truth::new(Ended::Killed);
+    for seed in FOUND {
+        one(&truth, seed).unwrap();
+    }
+}
+
 /// The logs that are damaged are written anew in each run; their offsets and sizes are the same.
 #[test]
 fn several_damages_at_once_are_told() {
