@@ -70,13 +70,12 @@ impl Recovery<'_> {
             let mark = (&mut mark_file, mark);
             self.as_mirror(&mut ending, &found, &mut look, mark)?
         } else {
+            tell_lost_segments(&found, &mut ending);
             ending.end
         };
         let orphan = |base: &&u64| !ending.bases.contains(base);
-        let orphans: Vec<_> = listing.indexes.iter().filter(orphan).collect();
-        let orphans = orphans
-            .into_iter()
-            .map(|base| segment::index_name_of(*base));
+        let orphans = listing.indexes.iter().filter(orphan);
+        let orphans: Vec<_> = orphans.map(|base| segment::index_name_of(*base)).collect();
         ending.unlink.extend(orphans);
         self.drop_files(&ending)?;
         self.settle_files(&mut ending).map_err(self.io("clean"))?;
@@ -389,6 +388,22 @@ impl Recovery<'_> {
         file.sync()?;
         self.dir.sync()?;
         Ok(file)
+    }
+}
+
+/// A log that has had events has a segment, since retention does not take the last one. Where the
+/// mark is an old one or lost, the epochs may still know of them.
+fn tell_lost_segments(found: &EpochsFound, ending: &mut Ending) {
+    let history = found.history();
+    let later = history.entries().iter().any(|(_, first)| *first > 0);
+    let untold = ending.report.damaged.is_empty();
+    if ending.bases.is_empty() && untold && (ending.end > 0 || later) {
+        ending.report.damaged.push(Corruption {
+            file: segment::name_of(ending.end),
+            offset: Some(ending.end),
+            position: 0,
+            expected: "a segment: the log has had events",
+        });
     }
 }
 
