@@ -67,7 +67,10 @@ class Client:
             return message
 
     def expect(self, *kinds):
+        """The next message. That the server ends is passed over, unless that is asked for."""
         message = self.next()
+        while message["type"] == "bye" and "bye" not in kinds:
+            message = self.next()
         assert message["type"] in kinds, message
         return message
 
