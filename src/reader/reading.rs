@@ -10,7 +10,7 @@ use crate::history::Verdict;
 use crate::options::{ReadLevel, Start};
 use crate::segment::Segment;
 use crate::store::{Hold, Shared, Store};
-use crate::types::{Epoch, FilterSet, Gap, Position};
+use crate::types::{Epoch, FilterSet, Gap, GapReason, Position};
 use crate::waiters::Ticket;
 use std::fmt;
 use std::sync::Arc;
@@ -107,6 +107,12 @@ impl Reading {
     /// The consumer knows of this divergence: if the place lies in it, reading goes on where it
     /// begins, and the gap is not told a second time.
     pub(crate) fn diverged(&mut self, known: &Gap) {
+        // Whoever waited through the reopen has found it too, and stands behind it already.
+        if matches!(&self.found, Some(Found::Gap(gap))
+            if gap.reason == GapReason::Diverged && gap.from >= known.from && gap.to <= known.to)
+        {
+            self.found = None;
+        }
         let verdict = self.shared().judge(&self.position());
         if matches!(verdict, Verdict::Diverged(gap) if gap.to <= known.to) {
             // The log ends at or above the start of the gap.

@@ -8,6 +8,7 @@ use crate::{
 use rustix::io::Errno;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 fn open(dir: &MemoryDir) -> Log {
     let options = Options::new()
@@ -250,6 +251,45 @@ fn events_that_a_failed_sync_lost_diverge_on_open_handles() {
     assert!(matches!(cursor.ack(&last), Err(AckError::Diverged(gap)) if gap == diverged(10, 15)));
     cursor.ack_gap(&diverged(10, 15)).unwrap();
     assert_eq!(payloads(|| cursor.next()), ["new 10", "new 11"]);
+}
+
+/// A thread that waits through a failed sync and the reopen finds the divergence when it wakes, and
+/// the cursor has it in its slot: it is told once.
+#[test]
+fn a_cursor_that_waits_through_a_reopen_tells_a_divergence_once() {
+    let dir = MemoryDir::new();
+    let log = open(&dir);
+    append(&log, 0..10, "old");
+    log.sync().unwrap();
+    append(&log, 10..15, "old");
+    let mut cursor = log.cursor("c").start(Start::Earliest).open().unwrap();
+    let last = std::iter::from_fn(|| cursor.next().unwrap()).last();
+    cursor.ack(&last.unwrap()).unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let waiting = std::thread::spawn(move || {
+        for _ in 0..3 {
+            let told = cursor.recv().map(|event| event.payload().to_vec());
+            if let Err(ReadError::Gap(gap)) = &told {
+                cursor.ack_gap(gap).unwrap();
+            }
+            sender.send(told).unwrap();
+        }
+    });
+    // It is asleep by now, or this test sees nothing.
+    std::thread::sleep(Duration::from_millis(50));
+    dir.fail_syncs(1, Errno::IO, false);
+    assert!(log.sync().is_err());
+    let left = MemoryDir::from_image(&dir.image());
+    left.power_loss(0);
+    let name = crate::segment::name_of(0);
+    dir.write(&name, &left.read(&name));
+    log.reopen().unwrap();
+    append(&log, 10..12, "new");
+    let told = || receiver.recv_timeout(Duration::from_secs(30)).unwrap();
+    assert!(matches!(told(), Err(ReadError::Gap(gap)) if gap == diverged(10, 15)));
+    assert_eq!(told().unwrap(), b"new 10");
+    assert_eq!(told().unwrap(), b"new 11");
+    waiting.join().unwrap();
 }
 
 fn inbox(log: &Log) -> Cursor {
