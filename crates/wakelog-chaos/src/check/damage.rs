@@ -11,6 +11,7 @@ enum Kind {
     Events,
     Epochs,
     Cursors,
+    Ids,
     Other,
 }
 
@@ -18,6 +19,7 @@ impl Kind {
     fn of(file: &str) -> Self {
         match file {
             "wakelog.epochs" => Self::Epochs,
+            "wakelog.ids" => Self::Ids,
             _ if file.starts_with("cursors.") => Self::Cursors,
             _ if file.ends_with(".log") => Self::Events,
             _ => Self::Other,
@@ -75,6 +77,12 @@ impl Damage {
     /// May a cursor be damaged?
     pub(super) fn of_cursors(&self, at: usize) -> bool {
         self.count(Kind::Cursors, at) > 0
+    }
+
+    /// Since when ids of events that had left may be unknown, if they may.
+    pub(super) fn of_ids(&self, before: usize) -> impl Iterator<Item = usize> + '_ {
+        let flips = self.flips.iter().take_while(move |(at, _)| *at < before);
+        flips.filter_map(|(at, kind)| (*kind == Kind::Ids).then_some(*at))
     }
 
     /// Whether an offset was told as corrupt, when the oldest one had been told `before` times.

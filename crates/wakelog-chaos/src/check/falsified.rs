@@ -431,6 +431,26 @@ fn a_damaged_event_that_is_stored_once_more() {
     assert_eq!(broken(again), ["I8"]);
 }
 
+/// The file of the ids is damaged, so nobody knows of events that had left that they were stored.
+#[test]
+fn an_event_that_had_left_is_stored_once_more() {
+    let again = |facts: &mut Vec<Fact>, n: u64, flipped: Option<&str>| {
+        for client in ["all", "late"] {
+            let place = at(facts, &stands(client, 112));
+            facts[place] = stands(client, 113);
+            facts.insert(place, heard(client, n, 112));
+        }
+        let place = at(facts, &client("late", "room.*", 100));
+        facts.splice(place..place, flipped.map(flip));
+    };
+    let ids = Some("wakelog.ids");
+    assert_eq!(broken(|facts| again(facts, 1, ids)), [""; 0]);
+    assert_eq!(broken(|facts| again(facts, 1, None)), ["I8"]);
+    assert_eq!(broken(|facts| again(facts, 1, Some(SEGMENT))), ["I8"]);
+    // That one is there, and is found.
+    assert_eq!(broken(|facts| again(facts, 7, ids)), ["I8"]);
+}
+
 #[test]
 fn a_cursor_that_is_lost() {
     let lost = |facts: &mut Vec<Fact>, file: Option<&str>, tells: bool| {

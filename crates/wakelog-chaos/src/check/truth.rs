@@ -33,6 +33,16 @@ pub(super) struct Truth<'a> {
     /// How many of them had been told when the power went.
     cuts: Vec<usize>,
     pub(super) damage: Damage,
+    doubles: Vec<Double<'a>>,
+}
+
+/// An event that stands under two offsets.
+#[derive(Debug)]
+struct Double<'a> {
+    /// Where in the history somebody says so.
+    at: usize,
+    id: &'a str,
+    offsets: (u64, u64),
 }
 
 impl<'a> Truth<'a> {
@@ -91,6 +101,7 @@ impl<'a> Truth<'a> {
                 _ => {}
             }
         }
+        truth.check_doubles(verdict);
         let unanswered = truth.sent.values().filter(|sent| !sent.answered).count();
         verdict.counts.unanswered = u64::try_from(unanswered).unwrap_or(u64::MAX);
         truth
@@ -118,13 +129,27 @@ impl<'a> Truth<'a> {
                 sent.offset = Some(offset);
             }
             Some(other) if other != offset => {
-                verdict.broken("I8", format!("{id} stands under {other} and {offset}"));
+                sent.offset = Some(offset);
+                let offsets = (other, offset);
+                self.doubles.push(Double { at, id, offsets });
             }
             Some(_) => {}
         }
         let other = *self.log.entry(offset).or_insert(id);
         if other != id {
             verdict.broken("I5", format!("under {offset} stand {other} and {id}"));
+        }
+    }
+
+    /// Without their file, ids are found again in the events that are there: of one that had left
+    /// by then nobody knows that it was stored.
+    fn check_doubles(&mut self, verdict: &mut Verdict) {
+        for Double { at, id, offsets } in std::mem::take(&mut self.doubles) {
+            let (once, again) = offsets;
+            let had_left = |flip| self.first_after(flip).is_some_and(|first| once < first);
+            if !self.damage.of_ids(at).any(had_left) {
+                verdict.broken("I8", format!("{id} stands under {once} and {again}"));
+            }
         }
     }
 
