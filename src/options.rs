@@ -120,6 +120,9 @@ pub enum Opened {
         /// The offset that the expired one wanted next.
         acked: u64,
     },
+    /// It was there, but its place is lost, and it begins where
+    /// [`CursorBuilder::start_if_corrupt`](crate::CursorBuilder::start_if_corrupt) has said.
+    Corrupt,
 }
 
 impl Options {

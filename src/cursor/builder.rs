@@ -20,6 +20,7 @@ pub struct CursorBuilder {
     wish: Wish,
     refilter: bool,
     time_to_live: Option<Duration>,
+    if_corrupt: Option<Start>,
 }
 
 /// The bounds of a time to live: cursors in use are marked so each minute.
@@ -34,6 +35,7 @@ impl CursorBuilder {
             wish: Wish::new(Start::Latest),
             refilter: false,
             time_to_live: None,
+            if_corrupt: None,
         }
     }
 
@@ -87,6 +89,15 @@ impl CursorBuilder {
         self
     }
 
+    /// Where a known cursor begins whose slot or definition is damaged, with the filters given
+    /// here; [`Opened::Corrupt`] says so. [`Start::Earliest`] leaves out nothing that is kept. Not
+    /// said, such a cursor is [`CursorError::Corrupt`]. Until the new place is on disk
+    /// ([`Cursor::saved`]), a crash leaves the damage as it was.
+    pub fn start_if_corrupt(mut self, start: Start) -> Self {
+        self.if_corrupt = Some(start);
+        self
+    }
+
     /// How long a blocking receive keeps looking at the end of the log before it sleeps; see
     /// [`ReaderBuilder::spin`](crate::ReaderBuilder::spin). Not stored.
     pub fn spin(mut self, spin: Duration) -> Self {
@@ -99,7 +110,8 @@ impl CursorBuilder {
     /// # Errors
     /// [`CursorError::Name`] and [`CursorError::Filter`] for what was given;
     /// [`CursorError::FilterDiffers`] when the cursor is stored with others;
-    /// [`CursorError::Corrupt`] when its slot is damaged; [`CursorError::TooMany`];
+    /// [`CursorError::Corrupt`] when its slot is damaged, unless
+    /// [`CursorBuilder::start_if_corrupt`] was said; [`CursorError::TooMany`];
     /// [`CursorError::TimeToLive`];
     /// [`CursorError::Offset`], [`CursorError::Reset`] and [`CursorError::NotAPlace`] for the start
     /// of a new one.
@@ -110,20 +122,27 @@ impl CursorBuilder {
         // One at a time: two threads may open the same new name.
         let _naming = shared.fences.naming();
         let open = shared.hold_open().map_err(closed_or_poisoned)?;
-        let found = cursors.find(&self.name).map_err(CursorError::Corrupt)?;
-        let (slot, filters, opened) = match found {
-            Some(slot) if !has_expired(&shared, &slot) => {
+        let mut damaged = None;
+        let (slot, filters, opened) = match cursors.find(&self.name) {
+            Err(corruption) => {
+                let start = self.if_corrupt.ok_or(CursorError::Corrupt(corruption))?;
+                damaged = cursors.slot_of(&self.name);
+                let filters = self.wish.filter_set()?;
+                let slot = self.replace(&shared, cursors, &filters, start)?;
+                (slot, filters, Opened::Corrupt)
+            }
+            Ok(Some(slot)) if !has_expired(&shared, &slot) => {
                 let filters = self.filters_of_known(&shared, cursors, &slot)?;
                 slot.touch(shared.clock.now());
                 (slot, filters, Opened::Resumed)
             }
-            Some(slot) => {
+            Ok(Some(slot)) => {
                 let filters = self.wish.filter_set()?;
                 let acked = slot.acked();
                 self.revive(&shared, cursors, &filters, &slot)?;
                 (slot, filters, Opened::Expired { acked })
             }
-            None => {
+            Ok(None) => {
                 let filters = self.wish.filter_set()?;
                 let slot = self.create(&shared, cursors, &filters)?;
                 (slot, filters, Opened::New)
@@ -135,9 +154,13 @@ impl CursorBuilder {
         let reading = Reading::new(store, filters, self.wish.level, start);
         let reading = reading.map_err(reading_failed)?.spinning(self.wish.spin);
         drop(open);
+        // Not while acks are held: a waker is somebody else's code.
         if matches!(opened, Opened::Expired { .. }) {
-            // Not while acks are held: a waker is somebody else's code.
             shared.ack_waits.changed(slot.number());
+        }
+        if let Some(damaged) = damaged {
+            shared.fences.expel(damaged);
+            shared.ack_waits.changed(damaged);
         }
         // Last: the older handle works on if this open fails, but for a place that cannot be read.
         let (fence, was_held) = shared.fences.take_over(slot.number());
@@ -202,12 +225,31 @@ impl CursorBuilder {
         filters: &FilterSet,
     ) -> Result<SlotHandle, CursorError> {
         let time_to_live = self.time_to_live()?.unwrap_or(0);
-        let (start, gap) = self.first_place(shared, filters)?;
+        let (start, gap) = self.place_of(shared, self.wish.start, filters)?;
         let age = Age {
             now: shared.clock.now(),
             is_held: &|slot| shared.fences.is_held(slot),
         };
         let slot = cursors.create(&self.name, filters, time_to_live, start, &age)?;
+        if let Some(gap) = gap {
+            slot.keep(gap.to);
+        }
+        shared.wake_sync();
+        Ok(slot)
+    }
+
+    /// Begins anew in the place of a damaged cursor.
+    fn replace(
+        &self,
+        shared: &Shared,
+        cursors: &CursorFile,
+        filters: &FilterSet,
+        start: Start,
+    ) -> Result<SlotHandle, CursorError> {
+        let time_to_live = self.time_to_live()?.unwrap_or(0);
+        let (start, gap) = self.place_of(shared, start, filters)?;
+        let now = shared.clock.now();
+        let slot = cursors.replace(&self.name, filters, time_to_live, start, now)?;
         if let Some(gap) = gap {
             slot.keep(gap.to);
         }
@@ -225,7 +267,7 @@ impl CursorBuilder {
         slot: &SlotHandle,
     ) -> Result<(), CursorError> {
         let time_to_live = self.time_to_live()?.unwrap_or(0);
-        let (start, gap) = self.first_place(shared, filters)?;
+        let (start, gap) = self.place_of(shared, self.wish.start, filters)?;
         cursors
             .redefine(slot, &self.name, filters, time_to_live)
             .map_err(|error| self.io(shared, error))?;
@@ -234,13 +276,13 @@ impl CursorBuilder {
         Ok(())
     }
 
-    /// Where it begins when it is new.
-    fn first_place(
+    fn place_of(
         &self,
         shared: &Shared,
+        start: Start,
         filters: &FilterSet,
     ) -> Result<(u64, Option<Gap>), CursorError> {
-        start_at(shared, self.wish.start, self.wish.level, filters).map_err(reading_failed)
+        start_at(shared, start, self.wish.level, filters).map_err(reading_failed)
     }
 
     fn io(&self, shared: &Shared, error: std::io::Error) -> CursorError {

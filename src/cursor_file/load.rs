@@ -50,6 +50,7 @@ impl CursorFile {
             table: Table::default(),
             faults,
             met_twice: false,
+            replaced: Vec::new(),
         };
         let Loaded {
             table,

@@ -2,6 +2,7 @@
 
 use super::chunk::{self, Chunks, Slot};
 use super::load::{Newest, tell};
+use super::saving::generation_of;
 use super::slot::Progress;
 use super::table::{Entry, NOWHERE, Table};
 use crate::error::Corruption;
@@ -17,6 +18,9 @@ pub(super) struct Found<'a> {
     pub(super) faults: Vec<Corruption>,
     /// Whether a name has met another slot of its own.
     pub(super) met_twice: bool,
+    /// Damaged slots of names whose cursor stands in another one and can be used; and the names,
+    /// as hashes.
+    pub(super) replaced: Vec<(u32, u64)>,
 }
 
 /// What the files say.
@@ -82,6 +86,7 @@ impl Found<'_> {
             true
         });
         self.look_at_the_rest(&newest);
+        stale.extend(self.free_replaced(&newest, &unwritten));
         let Found {
             table,
             faults,
@@ -109,6 +114,27 @@ impl Found<'_> {
             stale,
             unwritten,
         }
+    }
+
+    /// Frees damaged slots whose name has a cursor in another one, if that is on disk: until then
+    /// the damage is all that speaks of the name. Returns what the file may say of each: it must
+    /// not fit the next use.
+    fn free_replaced(
+        &self,
+        newest: &BTreeMap<u32, Newest>,
+        unwritten: &[Entry],
+    ) -> Vec<(u32, u32)> {
+        let free = |(slot, hash): &(u32, u64)| {
+            let holder = self.table.get(*hash);
+            let on_disk = !unwritten.iter().any(|entry| Some(*entry) == holder);
+            let (chunk, index) = self.chunks.place_of(*slot).filter(|_| on_disk)?;
+            // Without a definition the slot was damage because its header verifies.
+            let named = newest.get(slot).map(|newest| newest.generation);
+            let generation = named.unwrap_or_else(|| generation_of(chunk, index));
+            chunk.slot(index).clear();
+            Some((*slot, generation))
+        };
+        self.replaced.iter().filter_map(free).collect()
     }
 
     /// The first four rows of the table: there is a good definition.
@@ -227,11 +253,15 @@ impl Found<'_> {
         let worth = |entry: &Entry| (!entry.corrupt, entry.position);
         let holds = known.is_none_or(|known| worth(&known) < worth(&entry));
         let other = if holds { known } else { Some(entry) };
-        if let Some(other) = other.filter(|other| other.corrupt || entry.corrupt) {
-            self.tell(other.slot, "one cursor of a name");
-        }
         if holds {
             self.table.insert(hash, entry);
+        }
+        let holder = if holds { Some(entry) } else { known };
+        if let Some(other) = other.filter(|other| other.corrupt || entry.corrupt) {
+            self.tell(other.slot, "one cursor of a name");
+            if other.corrupt && holder.is_some_and(|holder| !holder.corrupt) {
+                self.replaced.push((other.slot, hash));
+            }
         }
     }
 

@@ -26,7 +26,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use crate::sync::Mutex;
+use crate::sync::{Mutex, MutexGuard};
 use chunk::{Chunk, Chunks};
 use definitions::Definitions;
 use dirty::Dirty;
@@ -164,43 +164,26 @@ impl CursorFile {
         if state.table.len() >= to_usize(limit) && !inner.evict(&mut state, age).map_err(failed)? {
             return Err(CursorError::TooMany { limit });
         }
-        let free = inner.free_slot(&mut state).map_err(failed)?;
-        let (chunk, at, slot) = free.ok_or(CursorError::TooMany { limit })?;
-        // A definition of an earlier, unfinished use of the slot must not fit these words.
-        let generation = state
-            .stale
-            .get(&slot)
-            .map_or(1, |stale| stale.wrapping_add(1).max(1));
-        let head = inner.head(slot, generation, time_to_live);
-        let position = state
-            .definitions
-            .append(&*inner.dir, head, name, filters, inner.log)
-            .map_err(failed)?;
-        state.stale.remove(&slot);
-        state.took(slot);
-        state.table.insert(
-            hash,
-            Entry {
-                slot,
-                position,
-                corrupt: false,
-            },
-        );
+        inner.make(state, name, filters, time_to_live, start, age.now)
+    }
 
-        let words = chunk.slot(at);
-        let key = SlotKey::new(slot, generation);
-        words.store(SlotWord::Acked.number(), key.pack(SlotWord::Acked, start));
-        words.store(SlotWord::Saved.number(), key.pack(SlotWord::Saved, start));
-        words.store(SlotWord::Kept.number(), key.pack(SlotWord::Kept, 0));
-        let progress = Progress::new(words, key);
-        progress.used(age.now);
-        progress.live_for(time_to_live);
-        let [first, second, _] = SlotHeader { hash, generation }.words(inner.log, slot);
-        words.store(0, first);
-        words.store(1, second);
-        state.unfinished.push(slot);
-        inner.touched(&chunk, at);
-        Ok(SlotHandle::new(inner, chunk, at, slot, generation, hash))
+    /// Makes a cursor that stands at `start` in the place of one that [`CursorFile::find`] calls
+    /// damaged. That one keeps its slot until the next open, which clears it if the new one came to
+    /// the disk, and otherwise says again what is lost: at no moment is the name unknown.
+    ///
+    /// # Errors
+    /// As [`CursorFile::create`], with the damaged one as it was.
+    pub(crate) fn replace(
+        &self,
+        name: &str,
+        filters: &FilterSet,
+        time_to_live: u64,
+        start: u64,
+        now: Option<u64>,
+    ) -> Result<SlotHandle, CursorError> {
+        let state = self.inner.state.lock();
+        self.inner
+            .make(state, name, filters, time_to_live, start, now)
     }
 
     /// Stores other filters, identities and time to live for a cursor. Its place stays.
@@ -251,6 +234,57 @@ impl CursorFile {
 }
 
 impl Inner {
+    /// A cursor in a free slot, under a name that means no other one from now on.
+    fn make(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        name: &str,
+        filters: &FilterSet,
+        time_to_live: u64,
+        start: u64,
+        now: Option<u64>,
+    ) -> Result<SlotHandle, CursorError> {
+        let (hash, limit) = (name_hash(&self.secret, name), self.max_cursors);
+        let failed = |error| CursorError::from_io(self.dir.path(), "make a cursor in", error);
+        let free = self.free_slot(&mut state).map_err(failed)?;
+        let (chunk, at, slot) = free.ok_or(CursorError::TooMany { limit })?;
+        // A definition of an earlier, unfinished use of the slot must not fit these words.
+        let generation = state
+            .stale
+            .get(&slot)
+            .map_or(1, |stale| stale.wrapping_add(1).max(1));
+        let head = self.head(slot, generation, time_to_live);
+        let position = state
+            .definitions
+            .append(&*self.dir, head, name, filters, self.log)
+            .map_err(failed)?;
+        state.stale.remove(&slot);
+        state.took(slot);
+        state.table.insert(
+            hash,
+            Entry {
+                slot,
+                position,
+                corrupt: false,
+            },
+        );
+
+        let words = chunk.slot(at);
+        let key = SlotKey::new(slot, generation);
+        words.store(SlotWord::Acked.number(), key.pack(SlotWord::Acked, start));
+        words.store(SlotWord::Saved.number(), key.pack(SlotWord::Saved, start));
+        words.store(SlotWord::Kept.number(), key.pack(SlotWord::Kept, 0));
+        let progress = Progress::new(words, key);
+        progress.used(now);
+        progress.live_for(time_to_live);
+        let [first, second, _] = SlotHeader { hash, generation }.words(self.log, slot);
+        words.store(0, first);
+        words.store(1, second);
+        state.unfinished.push(slot);
+        self.touched(&chunk, at);
+        Ok(SlotHandle::new(self, chunk, at, slot, generation, hash))
+    }
+
     fn head(&self, slot: u32, generation: u32, time_to_live: u64) -> DefinitionHead {
         let (time, kind) = (host::now(), DefinitionKind::InUse);
         // The id is the definitions' to give.

@@ -2,8 +2,8 @@
 
 use crate::dir::MemoryDir;
 use crate::{
-    AckError, AppendError, Cursor, Event, Gap, GapReason, Log, Opened, Options, Position,
-    ReadError, Reader, Start, SyncError, SyncPolicy,
+    AckError, AppendError, Cursor, CursorError, Event, Gap, GapReason, Log, Opened, Options,
+    Position, ReadError, Reader, Start, SyncError, SyncPolicy,
 };
 use rustix::io::Errno;
 use std::sync::Arc;
@@ -162,7 +162,7 @@ fn a_failed_sync_poisons_and_reopen_heals() {
         assert!(matches!(log.append("a.b", b""), Err(AppendError::Poisoned)));
         assert!(matches!(log.sync(), Err(SyncError::Poisoned(_))));
     }
-    std::thread::sleep(std::time::Duration::from_millis(20));
+    std::thread::sleep(Duration::from_millis(20));
     assert_eq!(dir.operations(), before, "nothing is retried");
     assert_eq!((log.next_offset(), log.durable_offset()), (10, 10));
     let mut other = log.reader().open().unwrap();
@@ -347,4 +347,41 @@ fn a_cursor_acked_beyond_a_lost_tail_is_lowered_and_told_until_acked() {
     let mut cursor = inbox(&log);
     assert_eq!((cursor.opened(), cursor.acked()), (Opened::Resumed, 10));
     assert_eq!(payloads(|| cursor.next()), ["new 10", "new 11", "new 12"]);
+}
+
+/// A damaged cursor is told, and put where the caller says; until that is on disk it is damaged.
+#[test]
+fn a_damaged_cursor_begins_anew_where_it_was_told_and_is_never_new() {
+    let mut dir = MemoryDir::new();
+    let log = open(&dir);
+    append(&log, 0..10, "a");
+    let mut cursor = log.cursor("c").start(Start::Earliest).open().unwrap();
+    let last = std::iter::from_fn(|| cursor.next().unwrap()).last();
+    cursor.ack(&last.unwrap()).unwrap();
+    cursor.wait_saved().unwrap();
+    dir = cut_power(&log, &dir, 0);
+    // The two words that say where it stands.
+    for word in [3, 4] {
+        dir.flip_bit("cursors-00.slots", 8 * (4_096 + 8 * word) + 20);
+    }
+    for _ in 0..2 {
+        let log = open(&dir);
+        let plain = log.cursor("c").open().map(drop);
+        assert!(matches!(plain, Err(CursorError::Corrupt(_))), "{plain:?}");
+        let cursor = log.cursor("c").start_if_corrupt(Start::Offset(4)).open();
+        let mut cursor = cursor.unwrap();
+        assert_eq!((cursor.opened(), cursor.acked()), (Opened::Corrupt, 4));
+        assert_eq!(payloads(|| cursor.next()).len(), 6);
+        let again = log.cursor("c").start_if_corrupt(Start::Latest).open();
+        assert_eq!(again.unwrap().opened(), Opened::Resumed);
+        dir = cut_power(&log, &dir, 0);
+    }
+    let log = open(&dir);
+    let cursor = log.cursor("c").start_if_corrupt(Start::Earliest).open();
+    cursor.unwrap().wait_saved().unwrap();
+    dir = cut_power(&log, &dir, 0);
+    let log = open(&dir);
+    let cursor = log.cursor("c").start_if_corrupt(Start::Latest).open();
+    let cursor = cursor.unwrap();
+    assert_eq!((cursor.opened(), cursor.acked()), (Opened::Resumed, 0));
 }

@@ -3,11 +3,11 @@
 use super::*;
 use crate::format::{ChunkPage, slot_at};
 
-const SLOTS: &str = "cursors-00.slots";
+pub(super) const SLOTS: &str = "cursors-00.slots";
 const DEFINITIONS: &str = "cursors.defs";
 
 /// A directory with alice at 70 (saved 60) in slot 0 and bob at 50 in slot 1.
-fn two_cursors() -> MemoryDir {
+pub(super) fn two_cursors() -> MemoryDir {
     let dir = MemoryDir::new();
     let cursors = open(&dir);
     let alice = cursors.make("alice", &wants(&["a.*"]), 60).unwrap();
@@ -22,7 +22,7 @@ fn word(number: usize) -> usize {
 }
 
 /// Turns a bit in each of these words of alice's slot.
-fn damage(dir: &MemoryDir, words: &[usize]) {
+pub(super) fn damage(dir: &MemoryDir, words: &[usize]) {
     words
         .iter()
         .for_each(|number| dir.flip_bit(SLOTS, word(*number) * 8 + 13));
@@ -36,7 +36,7 @@ fn zero(dir: &MemoryDir, words: &[usize]) {
     dir.write(SLOTS, &bytes);
 }
 
-fn without_alices_definition(dir: &MemoryDir) {
+pub(super) fn without_alices_definition(dir: &MemoryDir) {
     let mut bytes = dir.read(DEFINITIONS);
     bytes[..64].fill(0xff);
     dir.write(DEFINITIONS, &bytes);

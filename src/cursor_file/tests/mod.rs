@@ -3,6 +3,7 @@
 mod damage;
 mod life;
 mod power;
+mod replaced;
 
 use super::*;
 use crate::dir::{DiskDir, MemoryDir};

@@ -160,18 +160,15 @@ impl EventSource for LogSource {
         let hearable = [">", EVERYONE, &format!("{PERSONAL}.>")];
         let builder = self.log.cursor(&name).topics(hearable).refilter();
         let builder = builder.level(ReadLevel::Durable).ttl(self.cursor_life);
-        let (mut cursor, lost) = match builder.clone().start(Start::Latest).open() {
-            Err(error @ CursorError::Corrupt(_)) => {
-                tracing::error!(name, %error, "a cursor begins anew with the oldest event");
-                self.log.delete_cursor(&name)?;
-                (builder.start(Start::Earliest).open()?, true)
-            }
-            opened => (opened?, false),
-        };
+        let builder = builder.start_if_corrupt(Start::Earliest);
+        let mut cursor = builder.start(Start::Latest).open()?;
         let state = match cursor.opened() {
-            _ if lost => CursorState::Lost,
             Opened::New => CursorState::New,
             Opened::Resumed => CursorState::Resumed,
+            Opened::Corrupt => {
+                tracing::error!(name, "a damaged cursor begins anew with the oldest event");
+                CursorState::Lost
+            }
             _ => CursorState::Expired,
         };
         // A look at the first event tells whether a gap was kept for the consumer. Other gaps are
