@@ -134,6 +134,11 @@ async fn secrets_paths_and_forged_lines_stay_out() {
     let url = format!("/wakelog?token={SECRET}");
     said.push(talk(&address, &url, None, &[]).await);
     said.push(talk(&address, "/wakelog", Some("https://evil.example"), &[]).await);
+    // No cursor can be made: an error that knows paths.
+    std::fs::create_dir(dir.path().join("cursors-00.slots")).unwrap();
+    let nameless = talk(&address, "/wakelog", None, &[hello(r#","consumer":"c""#)]).await;
+    assert!(nameless.contains("unavailable"), "{nameless}");
+    said.push(nameless);
     // A log that fails.
     log.close().unwrap();
     let subscribe = r#"{"type":"subscribe","sub":"s","filters":["a"],"start":0}"#.to_owned();
@@ -143,7 +148,9 @@ async fn secrets_paths_and_forged_lines_stay_out() {
     said.push(talk(&address, "/wakelog", None, &messages).await);
 
     let logged = String::from_utf8(caught.0.lock().unwrap().clone()).unwrap();
-    for expected in ["somebody comes", "evil.example", "panicked", "cannot be"] {
+    let path = dir.path().to_str().unwrap();
+    let expected = ["somebody comes", "evil.example", "panicked", "cannot be"];
+    for expected in expected.into_iter().chain([path, "forged"]) {
         assert!(
             logged.contains(expected),
             "{expected} is not logged: {logged}"
@@ -159,7 +166,6 @@ async fn secrets_paths_and_forged_lines_stay_out() {
         said.contains("unavailable") && said.contains("internal"),
         "{said}"
     );
-    let path = dir.path().to_str().unwrap();
     for hidden in [path, SECRET, "os error", ".rs", "panicked"] {
         assert!(!said.contains(hidden), "clients are told {hidden}: {said}");
     }
