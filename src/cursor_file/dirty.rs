@@ -71,6 +71,13 @@ mod tests {
         dirty.mark();
         assert!(dirty.must_wake(), "it sleeps on");
         assert!(!dirty.must_wake());
+        assert!(dirty.take() && dirty.fall_asleep());
+        dirty.mark();
+        assert!(
+            dirty.take() && dirty.must_wake(),
+            "whoever took it was not the sleeper"
+        );
+        dirty.mark();
         assert!(dirty.is_marked() && dirty.take() && !dirty.is_marked());
     }
 

@@ -92,3 +92,31 @@ pub(super) fn read_history(
 ) -> io::Result<History> {
     Ok(epochs::read(dir, meta.log)?.history().completed(met))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    /// How often is looked when this is found first, as often as that.
+    fn looks(kind: io::ErrorKind, times: usize) -> (usize, bool) {
+        let count = Cell::new(0);
+        let found = again(|| {
+            count.set(count.get() + 1);
+            if count.get() > times {
+                return Ok(());
+            }
+            Err(OpenError::from_io("events", "read", kind.into()))
+        });
+        (count.get(), found.is_ok())
+    }
+
+    #[test]
+    fn a_look_begins_again_when_files_move_but_not_for_ever() {
+        let moved = io::ErrorKind::NotFound;
+        assert_eq!(looks(moved, 0), (1, true));
+        assert_eq!(looks(moved, 19), (20, true));
+        assert_eq!(looks(moved, 20), (20, false));
+        assert_eq!(looks(io::ErrorKind::PermissionDenied, 1), (1, false));
+    }
+}

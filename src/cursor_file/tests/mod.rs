@@ -1,9 +1,11 @@
 //! The cursors on both backings, through damage, loss of power and failed syncs.
 
+mod copying;
 mod damage;
 mod life;
 mod power;
 mod replaced;
+mod upkeep;
 
 use super::*;
 use crate::dir::{DiskDir, MemoryDir};

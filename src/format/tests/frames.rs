@@ -156,8 +156,12 @@ fn a_head_that_cannot_be_is_none() {
         None,
         "so many do not fit"
     );
-    assert_eq!(with(3, 24, &1u32.to_le_bytes()), None);
-    assert_eq!(with(3, 0, &56u32.to_le_bytes()), None);
+    let rest = u32::try_from(frames[2].len()).unwrap();
+    assert_eq!(with(2, 24, &rest.to_le_bytes()), None, "nor so many");
+    for control in [3, 4] {
+        assert_eq!(with(control, 24, &1u32.to_le_bytes()), None);
+        assert_eq!(with(control, 0, &56u32.to_le_bytes()), None);
+    }
     assert_eq!(with(0, 28, &[0]), None);
     assert_eq!(with(0, 28, &[5]), None);
     assert!(with(0, 8, &(MAX_OFFSET - 1).to_le_bytes()).is_some());
@@ -271,6 +275,10 @@ fn a_batch_is_taken_whole_or_not_at_all() {
     );
     assert_eq!(buffer.bytes(), 0);
     buffer.batch([large(), large()], &limits).unwrap();
+    let rest = vec![0; 132];
+    let rest = NewEvent::new("a", &rest);
+    buffer.batch([large(), large(), rest], &limits).unwrap();
+    assert_eq!(buffer.bytes(), 2_000, "as large as a frame may be");
     let wrong = buffer.batch([large(), large(), large()], &limits);
     assert!(matches!(
         wrong,

@@ -1,5 +1,6 @@
 //! Every structure: there and back, damaged in each bit, and read from arbitrary bytes.
 
+mod bounds;
 mod cursors;
 mod files;
 mod frames;
