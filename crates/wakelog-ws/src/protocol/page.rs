@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer as _};
 
 use super::payload::Written;
 
@@ -43,17 +43,15 @@ impl<'a> FromIterator<PageEvent<'a>> for EncodedPage {
     /// # Panics
     /// Never: everything that is written is UTF-8.
     fn from_iter<I: IntoIterator<Item = PageEvent<'a>>>(all: I) -> Self {
-        let (mut body, mut events) = (Vec::new(), 0_u32);
-        for event in all {
-            if events > 0 {
-                body.push(b',');
-            }
-            // Writing plain values into a vector cannot fail.
-            let _ = serde_json::to_writer(&mut body, &event);
-            events = events.saturating_add(1);
-        }
+        let (mut list, mut events) = (Vec::new(), 0_u32);
+        let counted = all
+            .into_iter()
+            .inspect(|_| events = events.saturating_add(1));
+        // Writing plain values into a vector cannot fail.
+        let _ = serde_json::Serializer::new(&mut list).collect_seq(counted);
         // Strings, digits, checked JSON text and base64 are all that was written.
-        let body = String::from_utf8(body).expect("JSON is UTF-8").into();
+        let list = String::from_utf8(list).expect("JSON is UTF-8");
+        let body = list.trim_start_matches('[').trim_end_matches(']').into();
         Self { body, events }
     }
 }

@@ -18,9 +18,9 @@ impl<S: EventSource> Desk<S> {
         self.appending = true;
         event.from.clone_from(&self.principal.from);
         let (shared, principal) = (Arc::clone(&self.shared), Arc::clone(&self.principal));
-        let entry = self.entry.clone();
+        let too_early = self.connection.count_publish(now());
         self.begin(async move {
-            if let Some(moment) = entry.and_then(|entry| entry.lock().publishes.count(now())) {
+            if let Some(moment) = too_early {
                 tokio::time::sleep_until(moment.into()).await;
             }
             let answer = match shared.may_publish(&principal, &event).await {
@@ -31,7 +31,7 @@ impl<S: EventSource> Desk<S> {
             move |desk: &mut Self| {
                 desk.appending = false;
                 match answer {
-                    Ok(Ok(position)) => desk.undurable.push_back((key, position)),
+                    Ok(Ok(position)) => desk.sync(key, position),
                     Ok(Err(payload)) => desk.session.handle_replied(key, payload),
                     Err(failure) => desk.session.handle_appended(key, Err(failure)),
                 }
@@ -39,35 +39,14 @@ impl<S: EventSource> Desk<S> {
         });
     }
 
-    /// Waits until everything before a position is durable.
-    pub(super) fn sync(&mut self, position: Position) {
-        self.syncing = true;
+    /// Answers once it is durable, each in its turn. The next appends do not wait for that.
+    fn sync(&mut self, key: AppendKey, position: Position) {
         let shared = Arc::clone(&self.shared);
-        self.begin(async move {
-            let answer = shared.source.durable(position).await;
-            move |desk: &mut Self| desk.durable(position, &answer)
-        });
-    }
-
-    /// Answers all appends that one sync has made durable, or has failed for. Of another epoch it
-    /// says nothing: an offset may be another event's there.
-    fn durable(&mut self, position: Position, answer: &Result<(), Failure>) {
-        self.syncing = false;
-        let end = self.shared.source.end();
-        while let Some((key, at)) = self.undurable.front().copied() {
-            let below = |mark: Position| at.epoch == mark.epoch && at.offset <= mark.offset;
-            match answer {
-                Ok(()) if below(position) || below(end) => {
-                    let offset = at.offset.saturating_sub(1);
-                    self.session.handle_appended(key, Ok((offset, at)));
-                }
-                Err(failure) if at.epoch == position.epoch => {
-                    self.session.handle_appended(key, Err(failure.clone()));
-                }
-                Ok(()) | Err(_) => break,
-            }
-            self.undurable.pop_front();
-        }
+        self.syncs.push_back(Self::work(async move {
+            let durable = shared.source.durable(position).await;
+            let answer = durable.map(|()| (position.offset.saturating_sub(1), position));
+            move |desk: &mut Self| desk.session.handle_appended(key, answer)
+        }));
     }
 }
 

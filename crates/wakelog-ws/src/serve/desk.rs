@@ -7,14 +7,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use parking_lot::Mutex;
-use wakelog::{Position, Start};
+use futures_util::stream::{FuturesOrdered, FuturesUnordered, StreamExt as _};
+use wakelog::Start;
 
 use super::authorize::Principal;
 use super::driver::now;
 use super::hub::Shared;
-use super::members::Entry;
 use super::readers::Readers;
 use super::registry::{Claimed, Connection, End, Place};
 use super::upgrade::{Ticket, Upgrade};
@@ -31,13 +29,13 @@ pub(super) struct Desk<S: EventSource> {
     pub(super) connection: Arc<Connection>,
     pub(super) shared: Arc<Shared<S>>,
     work: FuturesUnordered<Work<S>>,
+    /// What was appended and waits for the disk.
+    pub(super) syncs: FuturesOrdered<Work<S>>,
     readers: Readers<S::Reader>,
     pub(super) library: Option<String>,
     pub(super) principal: Arc<Principal>,
     /// Until `hello` has been answered.
     pub(super) upgrade: Option<Upgrade>,
-    /// The identity; none before it was admitted.
-    pub(super) entry: Option<Arc<Mutex<Entry>>>,
     /// The cursor for which it stands in the registry.
     pub(super) claimed: Option<Claimed>,
     _place: Place,
@@ -46,9 +44,6 @@ pub(super) struct Desk<S: EventSource> {
     /// Appends go one after the other, so that they keep the client's order.
     appends: VecDeque<(AppendKey, Outgoing)>,
     pub(super) appending: bool,
-    /// What was appended and waits for the disk, oldest first.
-    pub(super) undurable: VecDeque<(AppendKey, Position)>,
-    pub(super) syncing: bool,
 }
 
 impl<S: EventSource> Desk<S> {
@@ -58,19 +53,17 @@ impl<S: EventSource> Desk<S> {
         Self {
             session: Session::new(shared.config, now),
             work: FuturesUnordered::new(),
+            syncs: FuturesOrdered::new(),
             readers: Readers::new(Arc::clone(&connection)),
             connection,
             library: None,
             principal: Arc::default(),
             upgrade: Some(upgrade),
-            entry: None,
             claimed: None,
             _place: place,
             cursor: None,
             appends: VecDeque::new(),
             appending: false,
-            undurable: VecDeque::new(),
-            syncing: false,
             shared,
         }
     }
@@ -107,6 +100,10 @@ impl<S: EventSource> Desk<S> {
             moved |= self.session.handle_drain(now(), window);
         }
         while let Poll::Ready(Some(done)) = self.work.poll_next_unpin(cx) {
+            done(self);
+            moved = true;
+        }
+        while let Poll::Ready(Some(done)) = self.syncs.poll_next_unpin(cx) {
             done(self);
             moved = true;
         }
@@ -149,12 +146,6 @@ impl<S: EventSource> Desk<S> {
                 moved = true;
             }
         }
-        if !self.syncing {
-            if let Some((_, position)) = self.undurable.front() {
-                self.sync(*position);
-                moved = true;
-            }
-        }
         moved
     }
 
@@ -163,10 +154,17 @@ impl<S: EventSource> Desk<S> {
     where
         F: FnOnce(&mut Self) + Send + 'static,
     {
-        self.work.push(Box::pin(async move {
+        self.work.push(Self::work(work));
+    }
+
+    pub(super) fn work<F>(work: impl Future<Output = F> + Send + 'static) -> Work<S>
+    where
+        F: FnOnce(&mut Self) + Send + 'static,
+    {
+        Box::pin(async move {
             let ended: Ended<S> = Box::new(work.await);
             ended
-        }));
+        })
     }
 
     fn start_one(&mut self, request: Request) {

@@ -42,7 +42,6 @@ impl<S: EventSource> Desk<S> {
             let text = "this identity has as many connections as it may";
             return Err(Failure::new(ErrorCode::TooManyConnections, text));
         };
-        self.entry = Some(Arc::clone(&member.0));
         self.connection.join(member);
         // What ends beyond the clock's range does not end.
         let expires = principal.valid_for.and_then(|time| now().checked_add(time));

@@ -24,10 +24,10 @@ type Known = HashMap<String, Arc<Mutex<Entry>>>;
 
 /// An identity.
 #[derive(Debug)]
-pub(super) struct Entry {
+struct Entry {
     connections: usize,
     /// What all of its connections publish.
-    pub(super) publishes: Pace,
+    publishes: Pace,
 }
 
 impl Members {
@@ -76,9 +76,14 @@ fn sweep(known: &mut Known, now: Instant) {
 
 /// One connection's part in its identity, for as long as it counts as one.
 #[derive(Debug)]
-pub(super) struct Member(pub(super) Arc<Mutex<Entry>>);
+pub(super) struct Member(Arc<Mutex<Entry>>);
 
 impl Member {
+    /// Counts a publish; says until when it has to wait, if it comes too early.
+    pub(super) fn count_publish(&self, now: Instant) -> Option<Instant> {
+        self.0.lock().publishes.count(now)
+    }
+
     fn of(entry: Arc<Mutex<Entry>>) -> Self {
         entry.lock().connections += 1;
         Self(entry)
@@ -113,7 +118,7 @@ mod tests {
     fn the_pace_is_one_for_all_connections_and_outlives_them() {
         let members = Members::new(2, 10);
         let now = Instant::now();
-        let publish = |member: &Member| member.0.lock().publishes.count(now);
+        let publish = |member: &Member| member.count_publish(now);
         let first = members.join(Some("ann"), now).unwrap();
         let second = members.join(Some("ann"), now).unwrap();
         assert!((0..20).all(|_| publish(&first).is_none()));

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
@@ -80,6 +81,11 @@ impl Connection {
         if self.is_ended().is_some() {
             self.member.lock().take();
         }
+    }
+
+    /// Counts a publish of its identity: until when it has to wait, if it comes too early.
+    pub(super) fn count_publish(&self, now: Instant) -> Option<Instant> {
+        self.member.lock().as_ref()?.count_publish(now)
     }
 
     /// A session is open.

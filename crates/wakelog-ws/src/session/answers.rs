@@ -20,13 +20,9 @@ impl Session {
         match answer {
             Ok(admission) => self.welcome(now, admission),
             Err(failure) => {
-                let code = match failure.code {
-                    ErrorCode::Unauthorized => CloseCode::Unauthorized,
-                    _ => CloseCode::Internal,
-                };
                 self.refuse(failure.re("hello"));
                 // Nothing can follow, whatever it was.
-                self.close(code);
+                self.close(CloseCode::Internal);
             }
         }
     }

@@ -8,8 +8,7 @@ use super::request::{AppendKey, Request, SubKey};
 use super::subscription::{Doing, Subscription};
 use super::{Session, State};
 use crate::protocol::{
-    ClientMessage, CloseCode, ErrorCode, Failure, Grant, Hello, Outgoing, ServerMessage, Subscribe,
-    decode,
+    ClientMessage, CloseCode, ErrorCode, Failure, Grant, Outgoing, ServerMessage, Subscribe, decode,
 };
 
 impl Session {
@@ -49,7 +48,10 @@ impl Session {
 
     fn handle_message(&mut self, message: ClientMessage) {
         match (&self.state, message) {
-            (State::AwaitHello(_), ClientMessage::Hello(hello)) => self.handle_hello(hello),
+            (State::AwaitHello(_), ClientMessage::Hello(hello)) => {
+                self.state = State::Admitting;
+                self.requests.push_back(Request::Admit(hello));
+            }
             (State::Open, ClientMessage::Subscribe(subscribe)) => self.handle_subscribe(subscribe),
             (State::Open, ClientMessage::Change { sub, filters }) => {
                 self.handle_change(sub, filters);
@@ -64,11 +66,6 @@ impl Session {
                 self.refuse(Failure::new(ErrorCode::HelloExpected, text).re("hello"));
             }
         }
-    }
-
-    fn handle_hello(&mut self, hello: Hello) {
-        self.state = State::Admitting;
-        self.requests.push_back(Request::Admit(hello));
     }
 
     fn handle_subscribe(&mut self, subscribe: Subscribe) {

@@ -35,7 +35,7 @@ pub(super) struct Subscription {
     pub(super) change: Option<Vec<String>>,
     /// The reader that goes on if the one with other filters cannot be opened.
     pub(super) replaced: Option<SubKey>,
-    events: u64,
+    events: u32,
     /// Below zero after a page that took more than there was.
     bytes: i64,
     cap: Grant,
@@ -55,15 +55,15 @@ impl Subscription {
 
     /// Adds credit, up to the cap.
     pub(super) fn add(&mut self, credit: Grant) {
-        let events = self.events.saturating_add(u64::from(credit.events));
-        self.events = events.min(u64::from(self.cap.events));
+        let events = self.events.saturating_add(credit.events);
+        self.events = events.min(self.cap.events);
         let bytes = self.bytes.saturating_add(i64::from(credit.bytes));
         self.bytes = bytes.min(i64::from(self.cap.bytes));
     }
 
     /// Takes from the credit what a page has used.
     pub(super) fn take(&mut self, events: u32, bytes: u64) {
-        self.events = self.events.saturating_sub(u64::from(events));
+        self.events = self.events.saturating_sub(events);
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         self.bytes = self.bytes.saturating_sub(bytes);
     }
@@ -74,7 +74,7 @@ impl Subscription {
             return None;
         }
         Some(Grant {
-            events: u32::try_from(self.events).map_or(page.events, |n| n.min(page.events)),
+            events: self.events.min(page.events),
             bytes: u32::try_from(self.bytes).map_or(page.bytes, |n| n.min(page.bytes)),
         })
     }

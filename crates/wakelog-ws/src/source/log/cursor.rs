@@ -1,7 +1,5 @@
 //! The cursor of a consumer.
 
-use std::future::Future;
-
 use wakelog::{AckError, Cursor, Position};
 
 use super::at;
@@ -20,19 +18,14 @@ impl SourceCursor for LogCursor {
         self.loaded
     }
 
-    fn store(
-        &mut self,
-        position: Position,
-    ) -> impl Future<Output = Result<Position, Failure>> + Send {
+    async fn store(&mut self, position: Position) -> Result<Position, Failure> {
         let acked = self.ack(position);
         let saved = self.cursor.saved();
         let place = at(self.cursor.acked(), self.cursor.position());
         self.loaded.position = place;
-        async move {
-            acked?;
-            saved.await?;
-            Ok(place)
-        }
+        acked?;
+        saved.await?;
+        Ok(place)
     }
 }
 

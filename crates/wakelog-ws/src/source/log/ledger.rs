@@ -1,7 +1,6 @@
 //! How many cursors there are, and how many of one identity.
 
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::time::{Duration, Instant};
 
@@ -20,7 +19,6 @@ pub(super) struct Ledger {
     owners: HashMap<u64, u32>,
     total: u64,
     counted: Option<Instant>,
-    hasher: RandomState,
 }
 
 impl Ledger {
@@ -60,6 +58,6 @@ impl Ledger {
         let owner = consumer
             .rsplit_once('/')
             .map_or(consumer, |(owner, _)| owner);
-        self.hasher.hash_one(owner)
+        self.owners.hasher().hash_one(owner)
     }
 }
