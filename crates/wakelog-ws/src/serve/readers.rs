@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Wake, Waker};
 
 use wakelog::Position;
 
@@ -27,8 +27,6 @@ struct Slot<R> {
     reader: Option<R>,
     watched: bool,
     bell: Arc<Bell>,
-    /// Rings the bell.
-    waker: Waker,
 }
 
 /// Remembers which reader has woken the connection, so that the others are not asked in vain.
@@ -58,17 +56,13 @@ impl<R: SourceReader> Readers<R> {
 
     /// Makes a place for a reader that is being opened.
     pub(super) fn reserve(&mut self, key: SubKey, filters: Vec<String>) {
-        let bell = Arc::new(Bell {
-            rung: AtomicBool::new(false),
-            connection: Arc::clone(&self.connection),
-        });
+        let (rung, connection) = (AtomicBool::new(false), Arc::clone(&self.connection));
         self.slots.push(Slot {
             key,
             filters,
             reader: None,
             watched: false,
-            waker: Waker::from(Arc::clone(&bell)),
-            bell,
+            bell: Arc::new(Bell { rung, connection }),
         });
     }
 
@@ -111,7 +105,11 @@ impl<R: SourceReader> Readers<R> {
             if !slot.bell.rung.swap(false, Ordering::Acquire) {
                 continue;
             }
-            if reader.poll_ready(&mut Context::from_waker(&slot.waker)) == Poll::Ready(()) {
+            let waker = Waker::from(Arc::clone(&slot.bell));
+            if reader
+                .poll_ready(&mut Context::from_waker(&waker))
+                .is_ready()
+            {
                 slot.watched = false;
                 return Some(slot.key);
             }

@@ -154,7 +154,16 @@ impl<S: EventSource> Hub<S> {
         }
         let full = || Refusal::new(503, "the server has no room for another connection");
         let place = self.shared.registry.enter().ok_or_else(full)?;
-        self.arrive().await?;
+        // Those who come at once are kept apart.
+        let moment = self
+            .shared
+            .arrivals
+            .lock()
+            .count_within(now(), LONGEST_WAIT);
+        let stormed = |_| Refusal::new(503, "too many come at once");
+        if let Some(moment) = moment.map_err(stormed)? {
+            tokio::time::sleep_until(moment.into()).await;
+        }
         if let Some(hook) = &self.shared.authorize {
             let asked = async { hook.upgrade(&upgrade).await };
             self.shared.ask(asked).await.map_err(|failure| {
@@ -163,16 +172,5 @@ impl<S: EventSource> Hub<S> {
             })?;
         }
         Ok(Ticket { upgrade, place })
-    }
-
-    /// Keeps those who come at once apart.
-    async fn arrive(&self) -> Result<(), Refusal> {
-        let arrivals = &self.shared.arrivals;
-        let moment = arrivals.lock().count_within(now(), LONGEST_WAIT);
-        let stormed = |_| Refusal::new(503, "too many come at once");
-        if let Some(moment) = moment.map_err(stormed)? {
-            tokio::time::sleep_until(moment.into()).await;
-        }
-        Ok(())
     }
 }

@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use wakelog::Position;
 
-use super::request::{Admission, AppendKey, OpenFailure, Opened, ReadAnswer, Request, SubKey};
+use super::request::{
+    Admission, AppendKey, OpenFailure, Opened, ReadAnswer, ReadPage, Request, SubKey,
+};
 use super::subscription::Doing;
 use super::{Cursor, Session, Slot, State};
 use crate::protocol::{
@@ -106,26 +108,18 @@ impl Session {
         self.slot = Slot::Free;
         sub.doing = Doing::Ready;
         match answer {
-            ReadAnswer::Page {
-                page,
-                position,
-                more,
-            } => {
+            ReadAnswer::Page(ReadPage { page, at, more }) => {
                 let cut = page.events() >= most.events || page.bytes() >= u64::from(most.bytes);
                 // Of a page that was not cut, `more` means only that something came in meanwhile.
-                sub.live = !more || (sub.live && !cut);
+                let live = !more || (sub.live && !cut);
+                let told = std::mem::replace(&mut sub.live, live);
+                sub.at = Some(at);
                 sub.take(page.events(), page.bytes());
                 if !more {
                     self.wait(index);
                 }
-                self.send_page(index, page, position);
-            }
-            ReadAnswer::CaughtUp { position } => {
-                sub.at = Some(position);
-                let told = std::mem::replace(&mut sub.live, true);
-                self.wait(index);
-                if !told {
-                    self.send_page(index, EncodedPage::default(), position);
+                if page.events() > 0 || !told {
+                    self.send_page(index, page, at);
                 }
             }
             ReadAnswer::Gap { gap, position } => {

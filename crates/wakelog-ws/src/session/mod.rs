@@ -28,7 +28,7 @@ use crate::protocol::{CloseCode, Failure, Grant, Limits, Reconnect, ServerMessag
 
 pub(crate) use pace::Pace;
 pub use request::{
-    Admission, AppendKey, OpenFailure, Opened, ReadAnswer, Request, SubKey, Transmit,
+    Admission, AppendKey, OpenFailure, Opened, ReadAnswer, ReadPage, Request, SubKey, Transmit,
 };
 use subscription::{Doing, Subscription};
 

@@ -104,20 +104,8 @@ pub enum OpenFailure {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReadAnswer {
-    /// Events, and where reading stands after them.
-    Page {
-        /// At least one event.
-        page: EncodedPage,
-        /// The position after the page.
-        position: Position,
-        /// More was waiting, as far as could be seen at once.
-        more: bool,
-    },
-    /// Nothing that matches is there.
-    CaughtUp {
-        /// The position up to which that is known.
-        position: Position,
-    },
+    /// Events, or none when nothing that matches is there.
+    Page(ReadPage),
     /// A gap has to be told.
     Gap {
         /// The range and why.
@@ -127,6 +115,17 @@ pub enum ReadAnswer {
     },
     /// The log cannot be read.
     Failed(Failure),
+}
+
+/// What was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadPage {
+    /// The events.
+    pub page: EncodedPage,
+    /// The position after the page.
+    pub at: Position,
+    /// More was waiting, as far as could be seen at once.
+    pub more: bool,
 }
 
 /// What a session wants to be sent.

@@ -9,7 +9,9 @@ use crate::protocol::{
     CursorState, EncodedPage, ErrorCode, Failure, Grant, LoadedCursor, PageEvent, Reset,
     ResetReason, Written,
 };
-use crate::session::{Admission, OpenFailure, Opened, ReadAnswer, Request, Session, SubKey};
+use crate::session::{
+    Admission, OpenFailure, Opened, ReadAnswer, ReadPage, Request, Session, SubKey,
+};
 
 /// Of each seventh event.
 const PAYLOAD: &str = "longer than that of the others: pages end for their bytes too, at times";
@@ -40,6 +42,11 @@ pub(super) fn at(offset: u64) -> Position {
         Ok(position) => position,
         Err(error) => panic!("{error}"),
     }
+}
+
+fn caught_up(offset: u64) -> ReadAnswer {
+    let (page, at, more) = (EncodedPage::default(), at(offset), false);
+    ReadAnswer::Page(ReadPage { page, at, more })
 }
 
 /// Filters as a hub takes them; `None` if one is none.
@@ -243,7 +250,7 @@ impl Driver {
         let (first, end) = (self.first, self.end());
         let Some(reader) = self.readers.get_mut(&key) else {
             // It was closed meanwhile.
-            return ReadAnswer::CaughtUp { position: at(end) };
+            return caught_up(end);
         };
         if reader.next < first {
             let gap = Gap {
@@ -278,14 +285,11 @@ impl Driver {
                 events.push(event);
             }
         }
-        let position = at(reader.next);
         if events.is_empty() {
-            return ReadAnswer::CaughtUp { position };
+            return caught_up(reader.next);
         }
-        ReadAnswer::Page {
-            page: EncodedPage::from_iter(events),
-            position,
-            more: reader.next < end,
-        }
+        let (page, more) = (EncodedPage::from_iter(events), reader.next < end);
+        let at = at(reader.next);
+        ReadAnswer::Page(ReadPage { page, at, more })
     }
 }

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use wakelog::{Gap, GapReason, Position, Start};
 
 use super::{
-    Admission, OpenFailure, Opened, ReadAnswer, Request, Session, SessionConfig, SubKey, Transmit,
+    Admission, OpenFailure, Opened, ReadAnswer, ReadPage, Request, Session, SessionConfig, SubKey,
+    Transmit,
 };
 use crate::protocol::{
     CloseCode, CursorState, EncodedPage, ErrorCode, Failure, LoadedCursor, PageEvent, Reset,
@@ -40,12 +41,8 @@ fn page(offsets: std::ops::Range<u64>) -> EncodedPage {
 }
 
 fn events(offsets: std::ops::Range<u64>, more: bool) -> ReadAnswer {
-    let position = at(offsets.end);
-    ReadAnswer::Page {
-        page: page(offsets),
-        position,
-        more,
-    }
+    let (at, page) = (at(offsets.end), page(offsets));
+    ReadAnswer::Page(ReadPage { page, at, more })
 }
 
 /// A session and the hand that plays its client and its driver.
@@ -196,12 +193,7 @@ impl Play {
 
     fn caught_up(&mut self, key: SubKey, offset: u64) {
         assert_eq!(self.reads().0, key);
-        self.session.handle_read(
-            key,
-            ReadAnswer::CaughtUp {
-                position: at(offset),
-            },
-        );
+        self.session.handle_read(key, events(offset..offset, false));
         assert_eq!(self.request(), Some(Request::Wait { key }));
     }
 }

@@ -11,6 +11,7 @@ use quick_cache::{Weighter, unsync::Cache};
 use wakelog::{Epoch, EventRef, Page, Position};
 
 use crate::protocol::{ENCODING_ATTRIBUTE, EncodedPage, Encoding, Grant, PageEvent, Written};
+use crate::session::ReadPage;
 
 /// So many bytes of pages are kept that were read, and so many that were written. Most are both,
 /// and stand in memory once.
@@ -19,9 +20,6 @@ const BYTES_MAX: u64 = 4 << 20;
 /// Who reads (filters and identities, as one text), from where on, and how much at most: whoever
 /// has the same key would read the same, as long as the log is what it was.
 pub(super) type Asked = (Arc<str>, Position, Grant);
-
-/// A page, the position after it, and whether more was waiting.
-type Answered = (EncodedPage, Position, bool);
 
 /// Which events a page has. Who may not see one of them has read another page, whose key is another
 /// one.
@@ -35,7 +33,7 @@ const RANGE_MAX: u64 = 16 << 10;
 /// The pages of all readers of a source that may be wanted again.
 #[derive(Debug)]
 pub(super) struct Pages {
-    asked: Mutex<Cache<Asked, Answered, Bytes>>,
+    asked: Mutex<Cache<Asked, ReadPage, Bytes>>,
     written: Mutex<Cache<Offsets, EncodedPage, Bytes>>,
     /// What was fetched from the disk last, by whoever, and so is in memory.
     read: Mutex<VecDeque<Range<u64>>>,
@@ -45,10 +43,10 @@ pub(super) struct Pages {
 struct Bytes;
 
 /// What clients have chosen counts as well: many long filters with short pages are not for free.
-impl Weighter<Asked, Answered> for Bytes {
-    fn weight(&self, (who, ..): &Asked, (page, ..): &Answered) -> u64 {
+impl Weighter<Asked, ReadPage> for Bytes {
+    fn weight(&self, (who, ..): &Asked, read: &ReadPage) -> u64 {
         let names = u64::try_from(who.len()).unwrap_or(u64::MAX);
-        page.bytes().saturating_add(names)
+        read.page.bytes().saturating_add(names)
     }
 }
 
@@ -71,15 +69,14 @@ impl Default for Pages {
 impl Pages {
     /// What was read for this, if a read would bring the same now, with the end of the log at
     /// `end`: a page that was cut by the end goes on when the log does.
-    pub(super) fn answer(&self, asked: &Asked, end: u64) -> Option<Answered> {
-        let answered = self.asked.lock().get(asked)?.clone();
-        let (_, position, more) = &answered;
-        (*more || position.offset == end).then_some(answered)
+    pub(super) fn answer(&self, asked: &Asked, end: u64) -> Option<ReadPage> {
+        let read = self.asked.lock().get(asked)?.clone();
+        (read.more || read.at.offset == end).then_some(read)
     }
 
     /// Keeps a page for those who ask the same.
-    pub(super) fn keep(&self, asked: Asked, answered: Answered) {
-        self.asked.lock().insert(asked, answered);
+    pub(super) fn keep(&self, asked: Asked, read: ReadPage) {
+        self.asked.lock().insert(asked, read);
     }
 
     /// Whether somebody has read what stands there a moment ago.
@@ -170,7 +167,8 @@ mod tests {
             (who.into(), position, Grant::default())
         };
         for n in 0..1_000 {
-            pages.keep(asked(n), (page.clone(), position, true));
+            let (page, at, more) = (page.clone(), position, true);
+            pages.keep(asked(n), ReadPage { page, at, more });
             let most = usize::try_from(BYTES_MAX).unwrap() / 10_000;
             assert!(pages.asked.lock().len() <= most);
         }

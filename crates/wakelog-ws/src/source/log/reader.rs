@@ -9,8 +9,8 @@ use wakelog::{Position, ReadError, Reader, Start};
 
 use super::pages::{Asked, Pages};
 use super::{LogSource, at};
-use crate::protocol::{Failure, Grant};
-use crate::session::ReadAnswer;
+use crate::protocol::{EncodedPage, Failure, Grant};
+use crate::session::{ReadAnswer, ReadPage};
 use crate::source::{EventSource as _, ReaderSpec, SourceReader};
 
 /// A reader so close to the end, in offsets, reads what was just written: that is in memory.
@@ -62,33 +62,24 @@ impl LogReader {
         if log.position().epoch != from.epoch || log.first_offset() > from.offset {
             return None;
         }
-        let (page, position, more) = self.source.pages.answer(asked, end)?;
+        let read = self.source.pages.answer(asked, end)?;
         // If the log is reopened just now, this judges the place anew, and the next read tells what
         // has become of it.
         let reader = self.reader.as_mut()?;
-        reader.seek(Start::Position(position)).ok()?;
-        self.settled = reader.position() == position;
-        Some(ReadAnswer::Page {
-            page,
-            position,
-            more,
-        })
+        reader.seek(Start::Position(read.at)).ok()?;
+        self.settled = reader.position() == read.at;
+        Some(ReadAnswer::Page(read))
     }
 
     /// After a read of its own. A gap of another epoch that was found behind a page shows in the
     /// place; other gaps are found again from there.
     fn settle(&mut self, from: Position, asked: Option<Asked>, answer: ReadAnswer) -> ReadAnswer {
         self.settled = self.position().epoch == from.epoch;
-        if let ReadAnswer::Page {
-            page,
-            position,
-            more,
-        } = &answer
-        {
-            if let Some(asked) = asked.filter(|_| self.settled) {
-                let answered = (page.clone(), *position, *more);
-                self.source.pages.keep(asked, answered);
+        match (&answer, asked) {
+            (ReadAnswer::Page(read), Some(asked)) if self.settled && read.page.events() > 0 => {
+                self.source.pages.keep(asked, read.clone());
             }
+            _ => {}
         }
         answer
     }
@@ -155,8 +146,8 @@ fn read_page(reader: &mut Reader, pages: &Pages, most: Grant, end: u64) -> ReadA
     let page = match reader.page_of(events, bytes) {
         Ok(Some(page)) => page,
         Ok(None) => {
-            let position = reader.position();
-            return ReadAnswer::CaughtUp { position };
+            let (page, at, more) = (EncodedPage::default(), reader.position(), false);
+            return ReadAnswer::Page(ReadPage { page, at, more });
         }
         Err(ReadError::Gap(gap)) => {
             let position = at(gap.resume_at(), reader.position());
@@ -168,11 +159,7 @@ fn read_page(reader: &mut Reader, pages: &Pages, most: Grant, end: u64) -> ReadA
     // it too.
     let last = page.iter().next_back().map(|event| event.position());
     let other = last.filter(|last| last.epoch != reader.position().epoch);
-    let position = other.unwrap_or(reader.position());
-    let more = position.offset < end;
-    ReadAnswer::Page {
-        page: pages.write(&page),
-        position,
-        more,
-    }
+    let (page, at) = (pages.write(&page), other.unwrap_or(reader.position()));
+    let more = at.offset < end;
+    ReadAnswer::Page(ReadPage { page, at, more })
 }

@@ -145,12 +145,12 @@ impl World {
             .asked(most)
             .and_then(|asked| pages.answer(&asked, end));
         let answer = reader.read(most).await;
-        if waits && matches!(answer, ReadAnswer::CaughtUp { .. }) {
+        if waits && is_caught_up(&answer) {
             let _ = poll_fn(|cx| Poll::Ready(reader.poll_ready(cx))).await;
         }
         let page = self.check(&self.readers[which], from, &answer, most);
-        if let (Some((kept, ..)), Some(page)) = (kept, page) {
-            self.shared += usize::from(kept.is_shared_with(page));
+        if let (Some(kept), Some(page)) = (kept, page) {
+            self.shared += usize::from(kept.page.is_shared_with(page));
         }
     }
 
@@ -170,18 +170,17 @@ impl World {
             (from..narrow(to)).filter(hears).collect()
         };
         match answer {
-            ReadAnswer::Page { page, position, .. } => {
-                assert!(page.events() > 0 && page.events() <= most.events);
-                assert_eq!(offsets(page), wanted(position.offset));
-                return Some(page);
+            ReadAnswer::Page(ReadPage { page, at, .. }) => {
+                assert!(page.events() <= most.events);
+                assert_eq!(offsets(page), wanted(at.offset));
+                if page.events() > 0 {
+                    return Some(page);
+                }
+                assert_eq!(at.offset, wide(self.events.len()));
             }
             ReadAnswer::Gap { gap, position } => {
                 let expected = (wide(from), wide(self.first), wide(self.first));
                 assert_eq!((gap.from, gap.to, position.offset), expected);
-            }
-            ReadAnswer::CaughtUp { position } => {
-                assert!(wanted(position.offset).is_empty());
-                assert_eq!(position.offset, wide(self.events.len()));
             }
             ReadAnswer::Failed(failure) => panic!("{failure}"),
         }
