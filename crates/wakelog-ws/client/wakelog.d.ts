@@ -135,12 +135,19 @@ export interface LogEvent<Data = unknown> {
   notTo?: string[];
   /** True if it was appended while this client was away. */
   missed: boolean;
+  /**
+   * True if it is not stored: its offset and position say only where the log ended. It moves no
+   * place, is not told again if the listener throws, and does not come to who is behind.
+   */
+  volatile?: boolean;
 }
 
 export interface EmitOptions {
   name?: string;
   /** Identities that do not get the event (their `welcome.from`). */
   notTo?: string[];
+  /** It is not stored, and told to those alone who are connected now and have caught up. */
+  volatile?: boolean;
   /** Made by the client when not given. Choose one that is different for every event. */
   id?: string;
 }
@@ -152,7 +159,10 @@ export interface Published {
   data?: undefined;
 }
 
-/** What the application has answered to an event that it has taken for itself: it is not stored. */
+/**
+ * What the application has answered to an event that it has taken for itself, and it is not stored;
+ * or an empty string, to one that is volatile.
+ */
 export interface Reply {
   id: string;
   data: unknown;

@@ -1,4 +1,4 @@
-// The client of wakelog.v1, for browsers and Node. Usage: wakelog.d.ts; the wire: PROTOCOL.md.
+// The client of wakelog.v1. Usage: wakelog.d.ts; the wire: PROTOCOL.md.
 
 const PATIENCE_MS = 10_000; // until a new socket is welcome; then, until it counts as a good one
 const FINAL = [1000, 1002, 1003, 1007, 1008, 1009]; // close codes that forbid to come back
@@ -69,8 +69,8 @@ class Client extends EventTarget {
     this.changed();
   }
 
-  emit(topics, data, { id = `${this.#prefix}-${++this.#count}`, name, notTo } = {}) {
-    const head = { type: "publish", id, topics: [topics].flat(), name, not_to: notTo };
+  emit(topics, data, { id = `${this.#prefix}-${++this.#count}`, name, notTo, volatile } = {}) {
+    const head = { type: "publish", id, topics: [topics].flat(), name, not_to: notTo, volatile };
     const text = JSON.stringify({ ...head, ...encode(data) });
     return new Promise((resolve, reject) => {
       if (this.#state.reason === "closed") return reject(failure({ code: "closed" }));
@@ -138,8 +138,7 @@ class Client extends EventTarget {
     if (this.welcome) this.#session.socket.send(JSON.stringify(message));
   }
 
-  // The cursor follows the slowest subscription. One ack is on its way at a time, so that they
-  // come as fast as the server makes them durable and no faster.
+  // The cursor follows the slowest subscription. One ack is on its way at a time.
   ack() {
     const session = this.#session;
     if (!this.options.consumer || !session?.welcome || session.acking) return;
@@ -171,7 +170,7 @@ class Client extends EventTarget {
     this.#session = session;
     this.#state = { state: "connecting", attempt: this.#attempt };
     socket.onopen = () => this.#hello(session);
-    socket.onerror = () => {}; // the close that follows tells
+    socket.onerror = () => {};
     socket.onclose = ({ code }) => this.#lost(session, code);
     socket.onmessage = ({ data }) => {
       if (!this.isCurrent(session)) return;
@@ -315,10 +314,11 @@ class Subscription {
   #options;
   #key;
   #loaded = false;
-  #work = Promise.resolve(); // pages, gaps and moves, one after the other
+  #work = Promise.resolve();
   #from = Infinity; // what lies at or after it, and before #end, was missed
   #end = 0;
   #owed;
+  #busy = 0;
 
   constructor(client, sub, filters, listener, options) {
     this.sub = sub;
@@ -369,9 +369,11 @@ class Subscription {
 
   // Does the work after all that came before it, unless its connection is gone by then.
   #then(session, work) {
+    this.#busy++;
     this.#work = this.#work
       .then(() => session?.welcome && !this.#isLate(session) && work())
-      .catch((error) => this.#client.stumble(error, session));
+      .catch((error) => this.#client.stumble(error, session))
+      .then(() => this.#busy--);
   }
 
   handle(message, session) {
@@ -382,6 +384,8 @@ class Subscription {
         // gap that is lost on the way must be told again.
         if (this.#from === Infinity) this.position ??= message.position;
         return;
+      case "volatile":
+        if (this.#busy > 32) return;
       case "events":
         return this.#then(session, () => this.#page(message, session));
       case "gap":
@@ -405,15 +409,19 @@ class Subscription {
     this.#client.changed();
   }
 
-  async #page({ stem, events, position, bytes, live }, session) {
+  async #page({ type, stem, events, position, bytes, live }, session) {
+    const volatile = type === "volatile";
     for (const raw of events) {
       const event = decode(raw, stem);
       event.missed = event.offset >= this.#from && event.offset < this.#end;
+      if (volatile) Object.assign(event, { volatile, position });
       if (!(await this.#deliver(event, session))) return;
+      if (volatile) continue;
       this.missed += event.missed;
       await this.#moved(event.position);
       if (this.#isLate(session)) return;
     }
+    if (volatile) return;
     await this.#moved(position);
     if (this.#isLate(session)) return;
     this.live = live;
@@ -421,8 +429,7 @@ class Subscription {
     this.#client.changed();
   }
 
-  // An event is done when the listener is. One that throws gets the same event again: a passing
-  // fault loses nothing, and the order stays.
+  // An event is done when the listener is. One that throws gets the same event again.
   async #deliver(event, session) {
     for (let pause = 1000; ; pause = Math.min(2 * pause, 30_000)) {
       try {
@@ -431,7 +438,7 @@ class Subscription {
       } catch (error) {
         this.#client.fault("listener", error, event);
         await new Promise((resolve) => setTimeout(resolve, pause));
-        if (this.#isLate(session)) return false;
+        if (event.volatile || this.#isLate(session)) return false;
       }
     }
   }

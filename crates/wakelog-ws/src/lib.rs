@@ -1,8 +1,5 @@
 #![cfg_attr(feature = "axum", doc = include_str!("../README.md"))]
-#![cfg_attr(
-    not(feature = "axum"),
-    doc = "A wakelog event log over WebSocket; see README.md."
-)]
+#![cfg_attr(not(feature = "axum"), doc = "A wakelog event log over WebSocket.")]
 #![deny(unsafe_code)]
 
 #[cfg(feature = "client")]

@@ -87,6 +87,7 @@ impl Pages {
             page,
             position,
             live,
+            volatile: false,
         };
         Ok(Bytes::from(message.encode()))
     }

@@ -238,3 +238,45 @@ test("a store that fails costs the connection, not the event", async (t) => {
   const second = await (await socket(1)).welcome();
   assert.equal((await until(() => second.said("subscribe"))).position, at(101));
 });
+
+test("what is volatile comes in its turn, and moves no place", async (t) => {
+  const { client, socket } = start();
+  t.after(() => client.close());
+  const seen = [];
+  const listener = async (e) => {
+    await settle(1);
+    seen.push([e.offset, e.position, e.volatile, e.missed]);
+  };
+  const subscription = client.on("room.1", listener);
+  const first = await (await socket(0)).welcome();
+  const { sub } = await until(() => first.said("subscribe"));
+  const volatile = (offset) => ({ type: "volatile", position: at(offset) });
+  const typing = (offset) => ({ ...page(sub, [event(offset)]), ...volatile(offset) });
+  first.say({ ...END, sub }, page(sub, [event(100)]), typing(107));
+  await until(() => seen.length === 2);
+  assert.deepEqual(seen[1], [107, at(107), true, false]);
+  assert.equal(subscription.position, at(101));
+  const paid = first.all("credit").length;
+  // A slow listener does not let them gather.
+  for (let n = 0; n < 1000; n++) first.say(typing(107));
+  first.say(page(sub, [event(107)]));
+  await until(() => subscription.position === at(108));
+  assert.ok(seen.length > 20 && seen.length < 60, `${seen.length}`);
+  assert.equal(first.all("credit").length, paid);
+});
+
+test("a listener that throws does not get what is volatile again", async (t) => {
+  const { client, socket } = start();
+  t.after(() => client.close());
+  const seen = [];
+  const subscription = client.on("room.1", ({ offset, volatile }) => {
+    seen.push(offset);
+    if (volatile) throw new Error("no");
+  });
+  const first = await (await socket(0)).welcome();
+  const { sub } = await until(() => first.said("subscribe"));
+  first.say({ ...END, sub }, { ...page(sub, [event(100)]), type: "volatile", position: at(100) });
+  first.say(page(sub, [event(100)]));
+  await until(() => subscription.position === at(101));
+  assert.deepEqual(seen, [100, 100]);
+});

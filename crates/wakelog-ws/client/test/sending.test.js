@@ -124,3 +124,14 @@ test("an answer of the application resolves with its data", async (t) => {
   ]);
   assert.equal(client.status.pending, 0);
 });
+
+test("what is volatile says so, and its answer is a reply", async (t) => {
+  const { client, socket } = start();
+  t.after(() => client.close());
+  const answer = client.emit("room.1", "...", { volatile: true });
+  const first = await (await socket(0)).welcome();
+  const { id, volatile } = await until(() => first.said("publish"));
+  assert.equal(volatile, true);
+  first.say({ type: "reply", id, text: "" });
+  assert.deepEqual(await answer, { id, data: "" });
+});

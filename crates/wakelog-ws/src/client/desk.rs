@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use wakelog::{Gap, Position};
 
-use super::event::{EmitError, Emitted, Ended};
+use super::event::{EmitError, Emitted, Ended, Event};
 use super::random;
 use super::wire::{Heard, Page, encode};
 use crate::protocol::{
@@ -46,8 +46,13 @@ pub(super) enum Command {
 /// What a subscription is told, with the number of the connection.
 pub(super) enum News {
     Welcome(Arc<Welcome>),
-    Subscribed { position: Position, end: u64 },
+    Subscribed {
+        position: Position,
+        end: u64,
+    },
     Page(Page),
+    /// Events that are not stored, and what they hold of the room for them.
+    Volatile(Vec<Event>, OwnedSemaphorePermit),
     Gap(Gap, Position),
     Moved(Position),
     Reset(ResetReason),
@@ -57,7 +62,12 @@ pub(super) enum News {
 struct Sub {
     news: UnboundedSender<(u64, News)>,
     position: Option<Position>,
+    /// For what is not stored and takes no credit.
+    room: Arc<Semaphore>,
 }
+
+/// So many messages with events that are not stored wait for a listener; one more is dropped.
+const VOLATILE_MAX: usize = 32;
 
 /// An event that waits for its answer.
 struct Waiting {
@@ -160,8 +170,12 @@ impl Desk {
         let current = self.session.load(Ordering::Acquire);
         match command {
             Command::Open { sub, news } => {
-                let position = None;
-                self.subs.insert(sub.clone(), Sub { news, position });
+                let opened = Sub {
+                    news,
+                    position: None,
+                    room: Arc::new(Semaphore::new(VOLATILE_MAX)),
+                };
+                self.subs.insert(sub.clone(), opened);
                 self.invite(&sub);
             }
             Command::Subscribe(session, subscribe) if session == current => {
@@ -199,6 +213,12 @@ impl Desk {
     pub(super) fn hear(&mut self, heard: Heard, now: Instant) {
         match heard {
             Heard::Unknown => {}
+            Heard::Page(page) if page.volatile => {
+                let room = self.subs.get(&page.sub).map(|sub| Arc::clone(&sub.room));
+                if let Some(Ok(room)) = room.map(Semaphore::try_acquire_owned) {
+                    self.tell(&page.sub, News::Volatile(page.events, room));
+                }
+            }
             Heard::Page(page) => self.tell(&page.sub.clone(), News::Page(page)),
             Heard::Said(message) => self.hear_message(message, now),
         }

@@ -22,10 +22,12 @@ pub enum Told {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {
-    /// The number of the event in the log.
+    /// The number of the event in the log; of a volatile one, that of the next that is stored.
     pub offset: u64,
     /// The place after this event: store it with the effect of the event to process it just once.
     pub position: Position,
+    /// It is not stored, and says nothing about the place of the subscription.
+    pub volatile: bool,
     /// UTC microseconds, on the server's clock.
     pub time: u64,
     /// All its topics.

@@ -152,7 +152,9 @@ impl Subscription {
         }
         let mut event = self.events.next()?;
         event.missed = (self.missed.0..self.missed.1).contains(&event.offset);
-        self.handed_out = Some(event.position);
+        if !event.volatile {
+            self.handed_out = Some(event.position);
+        }
         Some(event)
     }
 
@@ -210,6 +212,7 @@ impl Subscription {
                     self.end_page();
                 }
             }
+            News::Volatile(events, _room) => self.events = events.into_iter(),
             News::Gap(gap, position) => {
                 self.missed.0 = self.missed.0.min(position.offset);
                 self.handed_out = Some(position);

@@ -13,8 +13,8 @@ use super::outgoing::Outgoing;
 use super::payload::Payload;
 use super::server::Failure;
 
-const MAX_SUB: usize = 64;
-const MAX_ID: usize = 64;
+/// Of a subscription's name and an event's id.
+const MAX_LABEL: usize = 64;
 const MAX_NAME: usize = 255;
 const MAX_TOPICS: usize = 16;
 const MAX_OFFSET: u64 = (1 << 53) - 1;
@@ -66,12 +66,12 @@ fn about(mut error: Failure, text: &str) -> Failure {
         id: Value,
     }
     let names: Names = serde_json::from_str(text).unwrap_or_default();
-    let short = |value: Value, max: usize| {
-        let name = value.as_str().filter(|name| name.len() <= max);
+    let short = |value: Value| {
+        let name = value.as_str().filter(|name| name.len() <= MAX_LABEL);
         name.map(str::to_owned)
     };
-    error.sub = short(names.sub, MAX_SUB);
-    error.id = short(names.id, MAX_ID);
+    error.sub = short(names.sub);
+    error.id = short(names.id);
     error
 }
 
@@ -116,7 +116,7 @@ fn subscribe(text: &str) -> Result<ClientMessage, Failure> {
         credit: Option<Grant>,
     }
     let wire: Wire<'_> = parse(text)?;
-    check_text("sub", &wire.sub, MAX_SUB).map_err(bad)?;
+    check_text("sub", &wire.sub, MAX_LABEL).map_err(bad)?;
     check_filters(&wire.filters)?;
     let start = match (wire.position, wire.start) {
         (Some(text), _) => Some(Start::Position(position(&text)?)),
@@ -165,6 +165,8 @@ fn publish(text: &str) -> Result<ClientMessage, Failure> {
         #[serde(default)]
         not_to: Vec<String>,
         name: Option<String>,
+        #[serde(default)]
+        volatile: bool,
         // `Option<&RawValue>` would take `null` for absent; a null payload is a payload.
         #[serde(borrow, default, deserialize_with = "present")]
         data: Option<&'a RawValue>,
@@ -173,7 +175,7 @@ fn publish(text: &str) -> Result<ClientMessage, Failure> {
         base64: Option<Cow<'a, str>>,
     }
     let wire: Wire<'_> = parse(text)?;
-    check_text("id", &wire.id, MAX_ID).map_err(bad)?;
+    check_text("id", &wire.id, MAX_LABEL).map_err(bad)?;
     if let Some(name) = &wire.name {
         check_text("name", name, MAX_NAME).map_err(bad)?;
     }
@@ -197,6 +199,7 @@ fn publish(text: &str) -> Result<ClientMessage, Failure> {
         not_to: wire.not_to,
         name: wire.name,
         from: None,
+        volatile: wire.volatile,
         payload,
     }))
 }

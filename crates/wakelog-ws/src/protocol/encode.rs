@@ -19,7 +19,7 @@ impl ServerMessage {
         }
     }
 
-    /// The text of `events`, whose events are not copied; none for other messages.
+    /// The text of `events` and `volatile`, whose events are not copied; none for other messages.
     #[must_use]
     pub fn encode_page(&self) -> Option<PageText> {
         let Self::Events {
@@ -27,6 +27,7 @@ impl ServerMessage {
             page,
             position,
             live,
+            volatile,
         } = self
         else {
             return None;
@@ -36,7 +37,8 @@ impl ServerMessage {
         let (bytes, at) = (page.bytes(), position.to_string());
         // Up to and with its last dot. A position has nothing to escape.
         let stem = at.trim_end_matches(|digit: char| digit.is_ascii_digit());
-        let mut head = format!(r#"{{"type":"events","sub":{sub},"stem":"{stem}","#);
+        let kind = if *volatile { "volatile" } else { "events" };
+        let mut head = format!(r#"{{"type":"{kind}","sub":{sub},"stem":"{stem}","#);
         let _ = write!(
             head,
             r#""position":"{at}","bytes":{bytes},"live":{live},"events":["#

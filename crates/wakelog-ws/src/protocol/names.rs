@@ -51,9 +51,8 @@ pub(super) fn check_text(what: &str, text: &str, max: usize) -> Result<(), NameE
 
 fn refuse_reserved(name: &str) -> Result<(), NameError> {
     if name.starts_with('$') {
-        return Err(NameError(
-            "topics that begin with $ belong to the server".to_owned(),
-        ));
+        let text = "topics that begin with $ belong to the server";
+        return Err(NameError(text.to_owned()));
     }
     Ok(())
 }

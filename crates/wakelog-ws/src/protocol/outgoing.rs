@@ -30,6 +30,9 @@ pub struct Outgoing {
     /// Who sends it: no client says that of itself.
     #[serde(skip)]
     pub from: Option<String>,
+    /// It is not stored: see [`volatile`](Self::volatile).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub volatile: bool,
     /// The payload.
     #[serde(flatten)]
     pub payload: Payload,
@@ -72,6 +75,15 @@ impl Outgoing {
     #[must_use]
     pub fn not_to(mut self, identity: impl Into<String>) -> Self {
         self.not_to.push(identity.into());
+        self
+    }
+
+    /// Only for those who are here and have caught up: it is not stored, nobody gets it later, and
+    /// who is behind does not get it at all. For what is worth nothing a moment later, such as that
+    /// somebody is typing.
+    #[must_use]
+    pub fn volatile(mut self) -> Self {
+        self.volatile = true;
         self
     }
 

@@ -1,15 +1,17 @@
 //! Pages: events written as they will stand in a message, once, by whoever reads the log.
 
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use serde::{Serialize, Serializer as _};
 
+use super::outgoing::Outgoing;
 use super::payload::Written;
 
 /// An event as it stands in a message.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct PageEvent<'a> {
-    /// The number of the event.
+    /// The number of the event; of one that is not stored, the number of the next that is.
     pub offset: u64,
     /// UTC microseconds.
     pub time: u64,
@@ -30,6 +32,23 @@ pub struct PageEvent<'a> {
     /// The payload.
     #[serde(flatten)]
     pub payload: Written<'a>,
+}
+
+impl<'a> PageEvent<'a> {
+    /// An event that is not stored, emitted now, when the log ends at `offset`.
+    pub(crate) fn volatile(event: &'a Outgoing, offset: u64) -> Self {
+        let time = UNIX_EPOCH.elapsed().unwrap_or_default().as_micros();
+        Self {
+            offset,
+            time: u64::try_from(time).unwrap_or(u64::MAX),
+            topics: event.topics.iter().map(String::as_str).collect(),
+            not_to: event.not_to.iter().map(String::as_str).collect(),
+            name: event.name.as_deref(),
+            id: event.id.as_deref(),
+            from: event.from.as_deref(),
+            payload: Written::of(Some(event.payload.encoding()), event.payload.as_bytes()),
+        }
+    }
 }
 
 /// Events as they stand between the brackets of an `events` message. A clone shares them.

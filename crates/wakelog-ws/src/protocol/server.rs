@@ -41,6 +41,8 @@ pub enum ServerMessage {
         position: Position,
         /// Nothing more was waiting.
         live: bool,
+        /// `volatile`: the events are not stored, and the position is where the log ended.
+        volatile: bool,
     },
     /// Something may have been missed.
     Gap {
@@ -263,12 +265,6 @@ impl Failure {
     /// Something that the client need not know.
     pub(crate) fn internal() -> Self {
         Self::new(ErrorCode::Internal, "internal error")
-    }
-
-    /// Whether the same may succeed later.
-    #[must_use]
-    pub const fn is_temporary(&self) -> bool {
-        self.code.retry()
     }
 
     settings! {

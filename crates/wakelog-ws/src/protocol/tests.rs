@@ -3,8 +3,8 @@ use wakelog::{Gap, GapReason, Position, Start};
 
 use super::{
     ClientMessage, CloseCode, CursorState, EncodedPage, Encoding, ErrorCode, Failure, Grant,
-    Limits, LoadedCursor, PageEvent, Payload, Reconnect, Reset, ResetReason, ServerMessage,
-    Welcome, Written, decode,
+    Limits, LoadedCursor, Outgoing, PageEvent, Payload, Reconnect, Reset, ResetReason,
+    ServerMessage, Welcome, Written, decode,
 };
 
 const DOCUMENT: &str = include_str!("../../PROTOCOL.md");
@@ -97,6 +97,16 @@ fn example_page() -> EncodedPage {
     EncodedPage::from_iter([first, second, third])
 }
 
+fn example_typing() -> EncodedPage {
+    let event = Outgoing::to("room.42", Payload::text("")).name("typing");
+    let event = event.id("c0ffee-21").from("alice-laptop").volatile();
+    let time = 1_767_225_600_000_400;
+    EncodedPage::from_iter([PageEvent {
+        time,
+        ..PageEvent::volatile(&event, 2042)
+    }])
+}
+
 fn example_welcome() -> ServerMessage {
     let at = |offset| position(offset);
     let alice = || Some("alice-laptop".to_owned());
@@ -140,7 +150,7 @@ fn server_messages() -> Vec<ServerMessage> {
     use ServerMessage as M;
     let sub = || "room".to_owned();
     let at = |offset| position(offset);
-    let (page, empty) = (example_page(), EncodedPage::default());
+    let (page, empty, typing) = (example_page(), EncodedPage::default(), example_typing());
     let gap = Gap {
         from: 1042,
         to: 1500,
@@ -155,8 +165,9 @@ fn server_messages() -> Vec<ServerMessage> {
     let messages = vec![
         example_welcome(),
         M::Subscribed { sub: sub(), position: at(1042), end: 2042 },
-        M::Events { sub: sub(), page, position: at(1050), live: false },
-        M::Events { sub: sub(), page: empty, position: at(2042), live: true },
+        M::Events { sub: sub(), page, position: at(1050), live: false, volatile: false },
+        M::Events { sub: sub(), page: empty, position: at(2042), live: true, volatile: false },
+        M::Events { sub: sub(), page: typing, position: at(2042), live: true, volatile: true },
         M::Gap { sub: sub(), gap, position: at(1500) },
         M::Reset { sub: sub(), reset: Reset { reason, earliest: at(0), end: at(2042) } },
         M::Unsubscribed { sub: sub(), position: at(2042) },
@@ -403,6 +414,7 @@ fn names_are_escaped_wherever_they_stand() {
         page,
         position: position(1),
         live: true,
+        volatile: false,
     };
     let value: Value = serde_json::from_str(&text.encode()).unwrap();
     assert_eq!(value["sub"], sub.as_str());

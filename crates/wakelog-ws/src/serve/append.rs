@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use wakelog::Position;
+use wakelog::{Filter, Position};
 
 use super::authorize::Principal;
-use super::calls::{self, Answer};
+use super::calls::{Answer, Call};
 use super::desk::Desk;
 use super::driver::now;
 use super::hub::Shared;
-use crate::protocol::{Failure, Outgoing};
+use crate::protocol::{Failure, Outgoing, Payload};
 use crate::session::AppendKey;
 use crate::source::EventSource;
 
@@ -24,6 +24,10 @@ impl<S: EventSource> Desk<S> {
                 tokio::time::sleep_until(moment.into()).await;
             }
             let answer = match shared.may_publish(&principal, &event).await {
+                // There is nothing to say but that nothing was stored.
+                Ok(Answer::Store) if event.volatile => {
+                    shared.tell(&event).map(|_| Err(Payload::default()))
+                }
                 Ok(Answer::Store) => shared.source.append(event).await.map(Ok),
                 Ok(Answer::Reply(payload)) => Ok(Err(payload)),
                 Err(failure) => Err(failure),
@@ -63,10 +67,13 @@ impl<S: EventSource> Shared<S> {
                     hook.publish(principal, topic).await?;
                 }
             }
-            match calls::ask(&self.calls, principal, event) {
-                Some(handler) => handler.await,
-                None => Ok(Answer::Store),
-            }
+            let heard = |filter: &Filter| event.topics.iter().any(|topic| filter.matches(topic));
+            // The first that hears one of the topics.
+            let Some((_, handler)) = self.calls.iter().find(|(filter, _)| heard(filter)) else {
+                return Ok(Answer::Store);
+            };
+            let (client, event) = (Arc::clone(principal), event.clone());
+            handler(Call { client, event }).await
         })
         .await
     }

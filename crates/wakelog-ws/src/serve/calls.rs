@@ -32,17 +32,3 @@ pub(super) type Handler = Arc<dyn Fn(Call) -> HookFuture<'static, Answer> + Send
 
 /// The handlers of a hub, in the order in which they were set.
 pub(super) type Calls = Vec<(Filter, Handler)>;
-
-/// Asks the first handler that hears one of the topics; none if there is no such handler.
-pub(super) fn ask(
-    calls: &[(Filter, Handler)],
-    client: &Arc<Principal>,
-    event: &Outgoing,
-) -> Option<HookFuture<'static, Answer>> {
-    let heard = |filter: &Filter| event.topics.iter().any(|topic| filter.matches(topic));
-    let (_, handler) = calls.iter().find(|(filter, _)| heard(filter))?;
-    Some(handler(Call {
-        client: Arc::clone(client),
-        event: event.clone(),
-    }))
-}

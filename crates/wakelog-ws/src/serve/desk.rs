@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use futures_util::stream::{FuturesOrdered, FuturesUnordered, StreamExt as _};
-use wakelog::Start;
+use wakelog::{FilterSet, Start};
 
 use super::authorize::Principal;
 use super::driver::now;
@@ -81,12 +81,6 @@ impl<S: EventSource> Desk<S> {
         }
     }
 
-    fn show_topics(&self) {
-        if let Some(client) = &mut *self.connection.shown.lock() {
-            client.topics = self.readers.filters();
-        }
-    }
-
     /// Tells the session what the hub wants, what work is done and which readers have something.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
         let was_closed = self.session.is_closed();
@@ -107,6 +101,10 @@ impl<S: EventSource> Desk<S> {
             done(self);
             moved = true;
         }
+        if !self.connection.ears.lock().heard.is_empty() {
+            // What is older than they comes first.
+            self.look_again();
+        }
         moved | self.poll_readers()
     }
 
@@ -120,12 +118,17 @@ impl<S: EventSource> Desk<S> {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.look_again();
+        self.session.handle_timeout(now);
+    }
+
+    /// Tells the session what there is to read now, and where the readers stand that find nothing.
+    fn look_again(&mut self) {
         self.readers.look_again();
         self.poll_readers();
         for (key, position) in self.readers.positions() {
             self.session.handle_position(key, position);
         }
-        self.session.handle_timeout(now);
     }
 
     /// Starts what the session asks for.
@@ -146,6 +149,8 @@ impl<S: EventSource> Desk<S> {
                 moved = true;
             }
         }
+        let heard = &mut self.connection.ears.lock().heard;
+        heard.retain(|(key, page, at)| self.session.handle_volatile(*key, page, *at));
         moved
     }
 
@@ -177,10 +182,7 @@ impl<S: EventSource> Desk<S> {
             } => self.open_reader(key, filters, start),
             Request::ReadPage { key, most } => self.read(key, most),
             Request::Wait { key } => self.readers.watch(key),
-            Request::CloseReader { key } => {
-                self.readers.remove(key);
-                self.show_topics();
-            }
+            Request::CloseReader { key } => self.readers.remove(key),
             Request::Append { key, event } => self.appends.push_back((key, event)),
             Request::StoreCursor { position } => match self.cursor.take() {
                 Some(mut cursor) => self.begin(async move {
@@ -213,19 +215,21 @@ impl<S: EventSource> Desk<S> {
     }
 
     fn open_reader(&mut self, key: SubKey, mut filters: Vec<String>, start: Start) {
-        self.readers.reserve(key, filters.clone());
         let (shared, principal) = (Arc::clone(&self.shared), Arc::clone(&self.principal));
+        let asked = filters.clone();
+        filters.push(EVERYONE.to_owned());
+        filters.extend(principal.from.as_deref().and_then(personal));
+        let identities = principal.from.iter().chain(&principal.identities);
+        let spec = ReaderSpec {
+            filters,
+            identities: identities.cloned().collect(),
+            start,
+        };
+        // What is no filter is refused by the source.
+        let heard = FilterSet::new(&spec.filters, Some(&spec.identities));
+        self.readers.reserve(key, heard.ok());
         self.begin(async move {
-            let allowed = shared.may_read(&principal, &filters).await;
-            filters.push(EVERYONE.to_owned());
-            filters.extend(principal.from.as_deref().and_then(personal));
-            let identities = principal.from.iter().chain(&principal.identities);
-            let spec = ReaderSpec {
-                filters,
-                identities: identities.cloned().collect(),
-                start,
-            };
-            let answer = match allowed {
+            let answer = match shared.may_read(&principal, &asked).await {
                 Ok(()) => shared.source.open_reader(spec).await,
                 Err(failure) => Err(OpenFailure::Failed(failure)),
             };
@@ -244,7 +248,6 @@ impl<S: EventSource> Desk<S> {
             self.readers.remove(key);
         }
         self.session.handle_opened(key, opened);
-        self.show_topics();
     }
 }
 

@@ -105,7 +105,7 @@ async fn decide<S: EventSource>(
             None => Ok(believe(hello)),
         };
         let from = answer.as_ref().ok().and_then(|who| who.from.clone());
-        connection.identify(from);
+        *connection.identity.lock() = from;
         // A revocation finds the name that was set just now, or it is found here.
         if shared.registry.revocations() == before {
             break answer;

@@ -11,7 +11,7 @@ use futures_core::Stream;
 use futures_sink::Sink;
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
-use wakelog::{Log, Position};
+use wakelog::{Log, Position, Topic};
 
 use super::authorize::{Authorize, Denied, Principal, cursor_name};
 use super::builder::HubBuilder;
@@ -23,7 +23,7 @@ use super::origin::Origins;
 use super::registry::{Client, Registry};
 use super::stats::HubStats;
 use super::upgrade::Ticket;
-use crate::protocol::{ErrorCode, Failure, Limits, Outgoing};
+use crate::protocol::{EncodedPage, ErrorCode, Failure, Limits, Outgoing, PageEvent};
 use crate::session::{Pace, SessionConfig};
 use crate::source::{EventSource, LogSource, SourceError};
 
@@ -82,10 +82,7 @@ impl<S> Shared<S> {
             Ok(Err(panic)) => {
                 let text = panic.downcast_ref::<&str>().copied();
                 let text = text.or_else(|| panic.downcast_ref().map(String::as_str));
-                tracing::error!(
-                    panic = text,
-                    "a hook or handler of the application panicked"
-                );
+                tracing::error!(panic = text, "a hook or handler has panicked");
                 Err(Failure::internal())
             }
             Err(_) => {
@@ -97,7 +94,29 @@ impl<S> Shared<S> {
     }
 }
 
-/// Where an event came to stand.
+impl<S: EventSource> Shared<S> {
+    /// Tells an event that is not stored to those who are here, and says where the log ends.
+    pub(super) fn tell(&self, event: &Outgoing) -> Result<Published, Failure> {
+        let checked = event
+            .topics
+            .iter()
+            .try_for_each(|topic| Topic::check(topic));
+        checked.map_err(|error| Failure::new(ErrorCode::BadTopic, error.to_string()))?;
+        let position = self.source.end();
+        let offset = position.offset;
+        let page = EncodedPage::from_iter([PageEvent::volatile(event, offset)]);
+        if page.bytes() > u64::try_from(self.config.limits.message_bytes).unwrap_or(u64::MAX) {
+            return Err(Failure::new(
+                ErrorCode::TooLarge,
+                "longer than a message may be",
+            ));
+        }
+        self.registry.tell(event, &page, position);
+        Ok(Published { offset, position })
+    }
+}
+
+/// Where an event came to stand. One that is volatile stands nowhere: this is where the log ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Published {
@@ -131,11 +150,17 @@ impl<S: EventSource> Hub<S> {
     /// Appends an event and resolves when it is durable, from when on clients can see it. For an id
     /// that the log remembers, the answer is that of the first event.
     ///
+    /// A [`volatile`](Outgoing::volatile) event is told to the clients of this hub alone, and at
+    /// once; the answer is then the place at which the log ended.
+    ///
     /// # Errors
     /// Says whether trying again makes sense. After an error the event may stand in the log all the
     /// same, if its sync has failed.
     pub async fn emit(&self, event: Outgoing) -> Result<Published, Failure> {
         let source = &self.shared.source;
+        if event.volatile {
+            return self.shared.tell(&event);
+        }
         let position = source.append(event).await?;
         source.durable(position).await?;
         let offset = position.offset.saturating_sub(1);

@@ -37,9 +37,8 @@ impl FromStr for Origin {
         let parts = parts.filter(|(scheme, _)| is_scheme(scheme));
         let (scheme, authority) = parts.ok_or(bare)?;
         if authority.is_empty() || authority.contains(['/', '?', '#', '@', '*', ' ']) {
-            return Err(OriginError(
-                "an origin is a scheme, a host and perhaps a port, exactly: no path, no *",
-            ));
+            let text = "an origin is a scheme, a host and perhaps a port, exactly: no path, no *";
+            return Err(OriginError(text));
         }
         if text.chars().any(char::is_uppercase) {
             return Err(OriginError("browsers write origins in lower case"));
@@ -92,10 +91,8 @@ fn is_own(origin: &str, upgrade: &Upgrade) -> bool {
 }
 
 fn is_scheme(text: &str) -> bool {
-    text.starts_with(|first: char| first.is_ascii_lowercase())
-        && text.bytes().all(|byte| {
-            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte)
-        })
+    let plain = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'+' | b'-' | b'.');
+    text.starts_with(|first: char| first.is_ascii_lowercase()) && text.bytes().all(plain)
 }
 
 /// Without the port that goes without saying.
@@ -131,7 +128,7 @@ mod tests {
     const LIST: [&str; 2] = ["https://app.example", "http://localhost:3000"];
 
     fn permit(allowed: &[&str], origins: &[&str], host: &str) -> bool {
-        let mut upgrade = Upgrade::new().header("Host", host);
+        let mut upgrade = Upgrade::default().header("Host", host);
         for origin in origins {
             upgrade = upgrade.header("Origin", *origin);
         }
@@ -275,7 +272,7 @@ mod tests {
     fn two_origins_are_none_and_two_hosts_are_nobody() {
         let two = ["https://app.example", "https://evil.example"];
         assert!(!permit(&LIST, &two, "127.0.0.1:4510"));
-        let upgrade = Upgrade::new().header("origin", "http://[::1]:1");
+        let upgrade = Upgrade::default().header("origin", "http://[::1]:1");
         let upgrade = upgrade
             .header("host", "[::1]:1")
             .header("host", "app.example");

@@ -1,11 +1,10 @@
 //! The readers of one connection, and which of them are watched for more to read.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
 
-use wakelog::Position;
+use wakelog::{FilterSet, Position};
 
 use super::registry::Connection;
 use crate::session::SubKey;
@@ -21,8 +20,6 @@ pub(super) struct Readers<R> {
 #[derive(Debug)]
 struct Slot<R> {
     key: SubKey,
-    /// What the client has subscribed to, for people.
-    filters: Vec<String>,
     /// None while a page is being read.
     reader: Option<R>,
     watched: bool,
@@ -38,10 +35,6 @@ struct Bell {
 
 impl Wake for Bell {
     fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
         // Pairs with the Acquire in `poll`: whoever sees the bell rung sees what it was rung for.
         self.rung.store(true, Ordering::Release);
         self.connection.waker.wake();
@@ -54,12 +47,13 @@ impl<R: SourceReader> Readers<R> {
         Self { slots, connection }
     }
 
-    /// Makes a place for a reader that is being opened.
-    pub(super) fn reserve(&mut self, key: SubKey, filters: Vec<String>) {
+    /// Makes a place for a reader that is being opened, and says what it is to hear.
+    pub(super) fn reserve(&mut self, key: SubKey, heard: Option<FilterSet>) {
+        let heard = heard.map(|filters| (key, filters));
+        self.connection.ears.lock().open.extend(heard);
         let (rung, connection) = (AtomicBool::new(false), Arc::clone(&self.connection));
         self.slots.push(Slot {
             key,
-            filters,
             reader: None,
             watched: false,
             bell: Arc::new(Bell { rung, connection }),
@@ -68,6 +62,8 @@ impl<R: SourceReader> Readers<R> {
 
     pub(super) fn remove(&mut self, key: SubKey) {
         self.slots.retain(|slot| slot.key != key);
+        let mut ears = self.connection.ears.lock();
+        ears.open.retain(|(open, _)| *open != key);
     }
 
     /// Puts a reader into its place; one whose place is gone is dropped.
@@ -130,12 +126,6 @@ impl<R: SourceReader> Readers<R> {
         let watched = self.slots.iter_mut().filter(|slot| slot.watched);
         let at = watched.filter_map(|slot| Some((slot.key, slot.reader.as_mut()?.position())));
         at.collect()
-    }
-
-    /// All filters of the open readers.
-    pub(super) fn filters(&self) -> Vec<String> {
-        let filters = self.slots.iter().flat_map(|slot| slot.filters.clone());
-        filters.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     fn slot(&mut self, key: SubKey) -> Option<&mut Slot<R>> {

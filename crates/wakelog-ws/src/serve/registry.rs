@@ -1,6 +1,6 @@
 //! The connections of a hub: who is here, and how to reach them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -8,9 +8,12 @@ use std::time::Instant;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wakelog::{Filter, FilterSet, Position};
 
 use super::authorize::Principal;
 use super::members::Member;
+use crate::protocol::{EncodedPage, Outgoing};
+use crate::session::SubKey;
 
 /// Why a connection was ended by the hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,14 +47,42 @@ pub struct Client {
     pub acked: Option<u64>,
 }
 
+/// So many events that are not stored wait for a connection at most.
+const HEARD_MAX: usize = 32;
+
+/// What a connection hears of events that are not stored.
+#[derive(Debug, Default)]
+pub(super) struct Ears {
+    /// What each reader is open for.
+    pub(super) open: Vec<(SubKey, FilterSet)>,
+    /// Each with the place at which it was emitted.
+    pub(super) heard: Vec<(SubKey, EncodedPage, Position)>,
+}
+
+impl Ears {
+    /// Whether it is for this connection. One that takes no more does without it.
+    fn hear(&mut self, event: &Outgoing, page: &EncodedPage, position: Position) -> bool {
+        let [to, not_to] = [&event.topics, &event.not_to].map(|names| names.iter().map(|s| &**s));
+        let wanted = |(_, filters): &&(_, FilterSet)| filters.matches(to.clone(), not_to.clone());
+        let room = HEARD_MAX.saturating_sub(self.heard.len());
+        let keys = self.open.iter().filter(wanted).take(room);
+        let before = self.heard.len();
+        let heard = keys.map(|(key, _)| (*key, page.clone(), position));
+        self.heard.extend(heard);
+        self.heard.len() > before
+    }
+}
+
 /// What the hub and the driver of one connection share.
 #[derive(Debug, Default)]
 pub(super) struct Connection {
     pub(super) id: u64,
     pub(super) waker: AtomicWaker,
     ended: OnceLock<End>,
-    identity: Mutex<Option<String>>,
+    /// As whom it was admitted.
+    pub(super) identity: Mutex<Option<String>>,
     member: Mutex<Option<Member>>,
+    pub(super) ears: Mutex<Ears>,
     /// The session while it is open; where it stands is filled in when somebody looks.
     pub(super) shown: Mutex<Option<Client>>,
 }
@@ -68,11 +99,6 @@ impl Connection {
         let _ = self.ended.set(why);
         self.member.lock().take();
         self.waker.wake();
-    }
-
-    /// As whom it was admitted.
-    pub(super) fn identify(&self, from: Option<String>) {
-        *self.identity.lock() = from;
     }
 
     /// Its part in its identity, which ends with it.
@@ -104,6 +130,14 @@ impl Connection {
         let mut client = self.shown.lock().clone()?;
         client.position = client.position.min(end);
         client.behind = end - client.position;
+        let ears = self.ears.lock();
+        let topics = ears.open.iter().flat_map(|(_, filters)| filters.filters());
+        // Those that nobody has asked for are the server's.
+        let topics = topics
+            .map(Filter::as_str)
+            .filter(|topic| !topic.starts_with('$'));
+        let topics: BTreeSet<_> = topics.collect();
+        client.topics = topics.into_iter().map(str::to_owned).collect();
         Some(client)
     }
 }
@@ -163,9 +197,9 @@ impl Registry {
             id: self.next.fetch_add(1, Ordering::Relaxed),
             ..Connection::default()
         });
-        self.connections
-            .lock()
-            .insert(connection.id, Arc::clone(&connection));
+        let mut connections = self.connections.lock();
+        connections.insert(connection.id, Arc::clone(&connection));
+        drop(connections);
         connection
     }
 
@@ -225,6 +259,15 @@ impl Registry {
         drop(connections);
         clients.sort_unstable_by_key(|client| client.connection);
         clients
+    }
+
+    /// Tells an event that is not stored to those who are here.
+    pub(super) fn tell(&self, event: &Outgoing, page: &EncodedPage, position: Position) {
+        for connection in self.connections.lock().values() {
+            if connection.ears.lock().hear(event, page, position) {
+                connection.waker.wake();
+            }
+        }
     }
 
     /// How many connections there are.

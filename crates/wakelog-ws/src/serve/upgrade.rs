@@ -21,7 +21,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 const COME_BACK: u64 = 10;
 
 /// A request for an upgrade, free of any HTTP library's types: what an application may look at to
-/// say who a client is.
+/// say who a client is. By default nothing is known.
 ///
 /// `Debug` shows which headers there are, and not what stands in them.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
@@ -35,12 +35,6 @@ pub struct Upgrade {
 }
 
 impl Upgrade {
-    /// A request of which nothing is known.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// Adds a header.
     #[must_use]
     pub fn header(mut self, name: impl AsRef<str>, value: impl Into<String>) -> Self {
@@ -155,11 +149,8 @@ impl<S: EventSource> Hub<S> {
         let full = || Refusal::new(503, "the server has no room for another connection");
         let place = self.shared.registry.enter().ok_or_else(full)?;
         // Those who come at once are kept apart.
-        let moment = self
-            .shared
-            .arrivals
-            .lock()
-            .count_within(now(), LONGEST_WAIT);
+        let arrivals = &self.shared.arrivals;
+        let moment = arrivals.lock().count_within(now(), LONGEST_WAIT);
         let stormed = |_| Refusal::new(503, "too many come at once");
         if let Some(moment) = moment.map_err(stormed)? {
             tokio::time::sleep_until(moment.into()).await;

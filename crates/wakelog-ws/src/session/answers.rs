@@ -4,11 +4,12 @@ use std::time::Instant;
 
 use wakelog::Position;
 
+use super::messages::same_course;
 use super::request::{
     Admission, AppendKey, OpenFailure, Opened, ReadAnswer, ReadPage, Request, SubKey,
 };
 use super::subscription::Doing;
-use super::{Cursor, Session, Slot, State};
+use super::{Cursor, MAX_QUEUED, Session, Slot, State};
 use crate::protocol::{
     CloseCode, EncodedPage, ErrorCode, Failure, Payload, ServerMessage, Welcome,
 };
@@ -43,18 +44,14 @@ impl Session {
                 }
                 sub.doing = Doing::Ready;
                 sub.tell(position);
-                let (name, kept) = (sub.name.clone(), sub.kept_gap.take());
+                let (sub, kept) = (sub.name.clone(), sub.kept_gap.take());
                 self.send(ServerMessage::Subscribed {
-                    sub: name.clone(),
+                    sub: sub.clone(),
                     position,
                     end,
                 });
                 if let Some(gap) = kept {
-                    self.send(ServerMessage::Gap {
-                        sub: name,
-                        gap,
-                        position,
-                    });
+                    self.send(ServerMessage::Gap { sub, gap, position });
                 }
             }
             Err(failure) if self.subscriptions[index].replaced.is_some() => {
@@ -116,10 +113,20 @@ impl Session {
                 sub.at = Some(at);
                 sub.take(page.events(), page.bytes());
                 if !more {
-                    self.wait(index);
+                    sub.doing = Doing::Waiting;
+                    self.requests.push_back(Request::Wait { key });
                 }
                 if page.events() > 0 || !told {
-                    self.send_page(index, page, at);
+                    sub.tell(at);
+                    let sub = sub.name.clone();
+                    self.slot = Slot::Queued;
+                    self.send(ServerMessage::Events {
+                        sub,
+                        page,
+                        position: at,
+                        live,
+                        volatile: false,
+                    });
                 }
             }
             ReadAnswer::Gap { gap, position } => {
@@ -135,13 +142,6 @@ impl Session {
         }
     }
 
-    /// Everything that there is was read.
-    fn wait(&mut self, index: usize) {
-        let sub = &mut self.subscriptions[index];
-        sub.doing = Doing::Waiting;
-        self.requests.push_back(Request::Wait { key: sub.key });
-    }
-
     /// Answers [`Request::Wait`]: there may be something to read.
     pub fn handle_ready(&mut self, key: SubKey) {
         if let Some(sub) = self.waiting(key) {
@@ -155,6 +155,33 @@ impl Session {
         if let Some(sub) = self.waiting(key) {
             sub.at = Some(position);
         }
+    }
+
+    /// Takes an event that is not stored, emitted when the log ended at `position`. It goes out
+    /// after all that is older, and to nobody who is behind. `true`: something older is still on
+    /// its way, so it is to be offered again.
+    pub fn handle_volatile(&mut self, key: SubKey, page: &EncodedPage, position: Position) -> bool {
+        let busy = self.transmits.len() >= MAX_QUEUED / 2;
+        let Some(sub) = self.subscriptions.iter().find(|sub| sub.key == key) else {
+            return false;
+        };
+        let same = sub.at.filter(|at| same_course(at, &position));
+        let Some(at) = same.filter(|_| sub.live && !busy) else {
+            return false;
+        };
+        if sub.doing != Doing::Waiting || at.offset < position.offset {
+            // Without credit nothing is on its way.
+            return sub.doing != Doing::Ready || sub.allowance(self.config.page).is_some();
+        }
+        let (sub, page) = (sub.name.clone(), page.clone());
+        self.send(ServerMessage::Events {
+            sub,
+            page,
+            position,
+            live: true,
+            volatile: true,
+        });
+        false
     }
 
     /// Answers [`Request::Append`]: the offset of the durable event and the position after it.
@@ -226,18 +253,5 @@ impl Session {
             reconnect: self.config.reconnect,
             limits: self.config.limits,
         })));
-    }
-
-    fn send_page(&mut self, index: usize, page: EncodedPage, position: Position) {
-        let sub = &mut self.subscriptions[index];
-        sub.tell(position);
-        let (sub, live) = (sub.name.clone(), sub.live);
-        self.slot = Slot::Queued;
-        self.send(ServerMessage::Events {
-            sub,
-            page,
-            position,
-            live,
-        });
     }
 }

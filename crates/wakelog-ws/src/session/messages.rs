@@ -15,7 +15,7 @@ impl Session {
     /// Takes a text message.
     pub fn handle_text(&mut self, now: Instant, text: &str) {
         self.heard = now;
-        self.count(now);
+        self.handle_alive(now);
         if matches!(self.state, State::Closed | State::Draining(_)) {
             return;
         }
@@ -37,10 +37,6 @@ impl Session {
     /// Takes a ping or pong frame. It is no sign of life: it may stand in the middle of a message
     /// that never ends.
     pub fn handle_alive(&mut self, now: Instant) {
-        self.count(now);
-    }
-
-    fn count(&mut self, now: Instant) {
         if let Some(until) = self.pace.count(now) {
             self.paused = Some(until);
         }
@@ -148,16 +144,12 @@ impl Session {
         }
     }
 
-    fn handle_unsubscribe(&mut self, name: String) {
-        let Some(index) = self.open_sub(&name, "unsubscribe") else {
+    fn handle_unsubscribe(&mut self, sub: String) {
+        let Some(index) = self.open_sub(&sub, "unsubscribe") else {
             return;
         };
-        let sub = self.drop_subscription(index);
-        if let Some(position) = sub.at {
-            self.send(ServerMessage::Unsubscribed {
-                sub: name,
-                position,
-            });
+        if let Some(position) = self.drop_subscription(index).at {
+            self.send(ServerMessage::Unsubscribed { sub, position });
         }
     }
 
@@ -230,6 +222,6 @@ impl Session {
 }
 
 /// Whether the offsets of two positions can be compared.
-fn same_course(one: &Position, other: &Position) -> bool {
+pub(super) fn same_course(one: &Position, other: &Position) -> bool {
     one.log == other.log && one.epoch == other.epoch
 }

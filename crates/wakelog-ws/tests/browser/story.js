@@ -84,8 +84,11 @@ const player = (come, names) => ({
     );
   },
 
-  async publish(who, { id, topics, name, bind, answer = { type: "published" }, ...content }) {
-    const told = await who.client.emit(topics, payload(content), { id, name });
+  async publish(
+    who,
+    { id, topics, name, volatile, bind, answer = { type: "published" }, ...content },
+  ) {
+    const told = await who.client.emit(topics, payload(content), { id, name, volatile });
     names[bind] = { type: "reply", ...told };
     includes(names[bind], answer);
   },

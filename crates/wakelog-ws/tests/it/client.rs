@@ -33,6 +33,49 @@ fn named(address: std::net::SocketAddr, consumer: &str) -> Client {
     Client::connect(url).consumer(consumer).start()
 }
 
+/// What is not stored comes to a client that has caught up, and moves no place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn volatile_events_move_no_place() {
+    let (_dir, hub) = hub();
+    let address = serve(hub.clone(), Shim::Tcp).await;
+    let (reader, writer) = (named(address, "reader"), named(address, "writer"));
+    let mut room = reader.subscribe(["room"]);
+    within(reader.connected()).await.unwrap();
+    let first = emit(&writer, Outgoing::to("room", Payload::text("stored"))).await;
+    assert_eq!(event(&mut room).await.position, first);
+    room.done();
+    let typing = Outgoing::to("room", Payload::text("...")).volatile();
+    let answer = within(writer.emit(typing)).await.unwrap();
+    assert_eq!(answer, Emitted::Reply(Payload::text("")));
+    let heard = event(&mut room).await;
+    assert!(heard.volatile && !heard.missed);
+    assert_eq!(
+        (heard.position, heard.from.as_deref()),
+        (first, Some("writer"))
+    );
+    room.done();
+    assert_eq!(room.position(), Some(first));
+    // Nobody takes them: they do not gather.
+    for n in 0..1_000 {
+        let typing = Outgoing::to("room", Payload::text(n.to_string())).volatile();
+        hub.emit(typing).await.unwrap();
+    }
+    let second = emit(&writer, Outgoing::to("room", Payload::text("stored"))).await;
+    let mut volatile = 0;
+    loop {
+        let heard = event(&mut room).await;
+        if !heard.volatile {
+            assert_eq!(
+                (heard.position, heard.payload),
+                (second, Payload::text("stored"))
+            );
+            break;
+        }
+        volatile += 1;
+    }
+    assert!((1..=64).contains(&volatile), "{volatile}");
+}
+
 /// The story of `scenario`, in the words of this client.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_client_for_services_is_told_the_story() {

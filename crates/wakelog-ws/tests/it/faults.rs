@@ -394,7 +394,7 @@ async fn a_log_that_fails_for_a_while_costs_a_retry() {
         .hub
         .emit(Outgoing::to("a", wakelog_ws::Payload::text("y")))
         .await;
-    assert!(emitted.unwrap_err().is_temporary());
+    assert!(emitted.unwrap_err().code.retry());
     let mut refused = server.connect().await;
     refused
         .say(json!({"type": "hello", "consumer": "alice"}))

@@ -26,3 +26,4 @@ mod server_api;
 mod shims;
 mod streams;
 mod upgrades;
+mod volatile;

@@ -235,17 +235,20 @@ impl Player {
         let mut heard = Vec::new();
         loop {
             let page = wire.next().await;
-            assert_eq!(page["type"], "events", "{page}");
+            let volatile = page["type"] == "volatile";
+            assert!(volatile || page["type"] == "events", "{page}");
             let (stem, events) = (page["stem"].as_str().unwrap(), page["events"].as_array());
             let events = events.unwrap();
             assert!(page["position"].as_str().unwrap().starts_with(stem));
             for event in events {
                 let (mut event, offset) = (event.clone(), event["offset"].as_u64());
-                event["position"] = json!(format!("{stem}{}", offset.unwrap() + 1));
+                let after = offset.unwrap() + u64::from(!volatile);
+                event["position"] = json!(format!("{stem}{after}"));
+                event["volatile"] = json!(volatile);
                 event["missed"] = json!(offset < end);
                 heard.push(event);
             }
-            if !events.is_empty() {
+            if !events.is_empty() && !volatile {
                 let (count, bytes) = (events.len(), &page["bytes"]);
                 let credit = json!({"type": "credit", "sub": "s", "events": count, "bytes": bytes});
                 wire.say(&credit).await;

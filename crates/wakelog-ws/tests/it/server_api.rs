@@ -42,7 +42,7 @@ async fn an_event_to_one_identity_reaches_it_and_nobody_else() {
         assert_eq!(bob.hear("error").await["retry"], false);
     }
     let nowhere = emit(Outgoing::to_identity("no such.name!\n", Payload::text(""))).await;
-    assert!(!nowhere.unwrap_err().is_temporary());
+    assert!(!nowhere.unwrap_err().code.retry());
     drop((alice, bob));
 
     // While it was away, too: the cursor waits for such events.
@@ -83,7 +83,7 @@ async fn the_application_can_wait_until_an_event_is_acked() {
     alice.hear("ack_ok").await;
     within(acked).await.unwrap();
     let nobody = within(hub.acked(Some("bob"), "alice", event)).await;
-    assert!(!nobody.unwrap_err().is_temporary());
+    assert!(!nobody.unwrap_err().code.retry());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

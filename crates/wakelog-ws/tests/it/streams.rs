@@ -161,6 +161,12 @@ impl Source {
             let (stem, events) = (&self.id[..dot], [&data]);
             return json!({"type": "events", "stem": stem, "events": events, "position": self.id});
         }
+        if kind == "volatile" {
+            // It has no id: the place stays.
+            let stem = &self.id[..=self.id.rfind('.').unwrap()];
+            let (events, at) = ([&data], format!("{stem}{}", data["offset"]));
+            return json!({"type": kind, "stem": stem, "events": events, "position": at});
+        }
         let place = match kind {
             "gap" => &data["position"],
             "reset" => &data["earliest"],

@@ -82,14 +82,16 @@ class Client:
         """All events until nothing more was waiting and so many have come. Gaps are in between."""
         events, gaps = [], []
         while True:
-            message = self.expect("events", "gap")
+            message = self.expect("events", "volatile", "gap")
             if message["type"] == "gap":
                 gaps.append(message)
                 continue
             for event in message["events"]:
-                event["position"] = message["stem"] + str(event["offset"] + 1)
+                event["volatile"] = message["type"] == "volatile"
+                after = event["offset"] + (not event["volatile"])
+                event["position"] = message["stem"] + str(after)
                 events.append(event)
-            if message["events"]:
+            if message["events"] and message["type"] == "events":
                 used = {"events": len(message["events"]), "bytes": message["bytes"]}
                 self.say("credit", sub=message["sub"], **used)
             if message["live"] and len(events) >= count:

@@ -24,7 +24,7 @@ pub(in crate::client) enum Heard {
     Unknown,
 }
 
-/// `events`.
+/// `events` or `volatile`.
 #[derive(Debug)]
 pub(in crate::client) struct Page {
     pub(in crate::client) sub: String,
@@ -32,6 +32,7 @@ pub(in crate::client) struct Page {
     pub(in crate::client) position: Position,
     pub(in crate::client) bytes: u32,
     pub(in crate::client) live: bool,
+    pub(in crate::client) volatile: bool,
 }
 
 /// Reads a message. Fields that this client does not know are passed over.
@@ -43,7 +44,9 @@ pub(in crate::client) fn decode(text: &str) -> Result<Heard, Error> {
     }
     let head: Head<'_> = serde_json::from_str(text)?;
     let said = match head.kind.as_ref() {
-        "events" => return page(text).map(Heard::Page),
+        kind @ ("events" | "volatile") => {
+            return page(text, kind == "volatile").map(Heard::Page);
+        }
         "welcome" => ServerMessage::Welcome(Box::new(welcome(text)?)),
         "gap" => gap(text)?,
         "reply" => reply(text)?,
@@ -236,7 +239,7 @@ fn reply(text: &str) -> Result<ServerMessage, Error> {
     })
 }
 
-fn page(text: &str) -> Result<Page, Error> {
+fn page(text: &str, volatile: bool) -> Result<Page, Error> {
     #[derive(Deserialize)]
     struct EventWire<'a> {
         offset: u64,
@@ -269,9 +272,10 @@ fn page(text: &str) -> Result<Page, Error> {
             offset: event.offset,
             // The page's `stem` is its position's.
             position: Position {
-                offset: event.offset.saturating_add(1),
+                offset: event.offset.saturating_add(u64::from(!volatile)),
                 ..wire.position
             },
+            volatile,
             time: event.time,
             topics: event.topics,
             not_to: event.not_to,
@@ -288,5 +292,6 @@ fn page(text: &str) -> Result<Page, Error> {
         position: wire.position,
         bytes: wire.bytes,
         live: wire.live,
+        volatile,
     })
 }

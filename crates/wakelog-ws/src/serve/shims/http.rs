@@ -102,7 +102,7 @@ impl<S: EventSource> Hub<S> {
 }
 
 pub(super) fn describe(request: &Request<()>, peer: Option<SocketAddr>) -> Upgrade {
-    let mut upgrade = Upgrade::new();
+    let mut upgrade = Upgrade::default();
     for (name, value) in request.headers() {
         upgrade = upgrade.header(name, String::from_utf8_lossy(value.as_bytes()));
     }

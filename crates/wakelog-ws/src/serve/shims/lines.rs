@@ -25,7 +25,7 @@ impl<S: EventSource> Hub<S> {
         let _ = stream.set_nodelay(true);
         // As with frames: up to its double a message is read and refused in good order.
         let longest = self.limits().message_bytes.saturating_mul(2);
-        let upgrade = Upgrade::new().header("sec-websocket-protocol", SUBPROTOCOL);
+        let upgrade = Upgrade::default().header("sec-websocket-protocol", SUBPROTOCOL);
         let upgrade = match stream.peer_addr() {
             Ok(peer) => upgrade.peer(peer),
             Err(_) => upgrade,

@@ -87,6 +87,11 @@ impl Events {
             return out;
         };
         match message.kind {
+            "volatile" => {
+                for event in &message.events {
+                    let _ = write!(out, "event: volatile\ndata: {event}\n\n");
+                }
+            }
             "events" => {
                 for event in &message.events {
                     let numbered = serde_json::from_str::<Numbered>(event.get());

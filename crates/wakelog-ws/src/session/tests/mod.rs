@@ -3,6 +3,7 @@
 mod changing;
 mod life;
 mod reading;
+mod volatile;
 mod writing;
 
 use std::time::{Duration, Instant};
@@ -186,7 +187,11 @@ impl Play {
                 page,
                 position,
                 live,
-            } => (sub, page.events(), position, live),
+                volatile,
+            } => {
+                assert!(!volatile, "{sub}");
+                (sub, page.events(), position, live)
+            }
             other => panic!("{other:?}"),
         }
     }

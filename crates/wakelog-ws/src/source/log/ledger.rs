@@ -55,9 +55,8 @@ impl Ledger {
 
     /// The name is identity, slash, consumer, or one for both.
     fn owner(&self, consumer: &str) -> u64 {
-        let owner = consumer
-            .rsplit_once('/')
-            .map_or(consumer, |(owner, _)| owner);
+        let parts = consumer.rsplit_once('/');
+        let owner = parts.map_or(consumer, |(owner, _)| owner);
         self.owners.hasher().hash_one(owner)
     }
 }

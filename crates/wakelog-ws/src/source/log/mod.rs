@@ -110,10 +110,11 @@ impl LogSource {
     async fn make_room_for(&self, consumer: &str, cursor: &str) -> Result<(), Failure> {
         // Does it want something above 0? What matters is whether the question makes sense.
         let known = self.log.wait_acked_timeout(cursor, 0, Duration::ZERO);
-        if !matches!(
+        let new = matches!(
             known,
             Err(CursorError::Unknown { .. } | CursorError::Expired { .. })
-        ) {
+        );
+        if !new {
             return Ok(());
         }
         let mut ledger = Arc::clone(&self.ledger).lock_owned().await;
@@ -241,12 +242,9 @@ fn at(offset: u64, position: Position) -> Position {
 }
 
 fn new_event<'a>(event: &'a Outgoing, mark: &'a [u8]) -> NewEvent<'a> {
-    let (first, more) = event
-        .topics
-        .split_first()
-        .map_or(("", &[][..]), |(f, m)| (f.as_str(), m));
-    let new = NewEvent::new(first, event.payload.as_bytes()).attribute(ENCODING_ATTRIBUTE, mark);
-    let new = more.iter().fold(new, |new, topic| new.also_to(topic));
+    let mut topics = event.topics.iter().map(String::as_str);
+    let new = NewEvent::new(topics.next().unwrap_or_default(), event.payload.as_bytes());
+    let new = topics.fold(new.attribute(ENCODING_ATTRIBUTE, mark), NewEvent::also_to);
     let new = event.not_to.iter().fold(new, |new, name| new.not_to(name));
     let new = event.name.iter().fold(new, |new, name| new.name(name));
     let new = event.id.iter().fold(new, |new, id| new.id(id));
