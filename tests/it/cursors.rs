@@ -1,6 +1,7 @@
 //! Named cursors: what they remember, whom they obey, and what they do not take.
 
 use crate::child::until;
+use std::task::{Context, Waker};
 use std::time::Duration;
 use wakelog::{AckError, Cursor, CursorError, Log, Opened, Options, ReadError, Start, SyncPolicy};
 
@@ -243,4 +244,28 @@ fn there_may_be_only_so_many_cursors() {
     let fourth = log.cursor("d").open();
     assert!(matches!(fourth, Err(CursorError::TooMany { limit: 3 })));
     assert_eq!(log.cursor("b").open().unwrap().opened(), Opened::Resumed);
+}
+
+#[test]
+fn a_cursor_says_how_far_it_is_behind_and_waits_for_what_matches() {
+    let log = log_of("a", 5);
+    append(&log, "b", 3);
+    let mut cursor = open(&log, "alice", "a");
+    let mut context = Context::from_waker(Waker::noop());
+    assert_eq!(cursor.lag().unwrap(), 5);
+    assert!(cursor.poll_ready(&mut context).is_ready());
+    advance(&mut cursor, 2);
+    assert_eq!(cursor.lag().unwrap(), 3);
+    assert_eq!(next(&mut cursor), Some(2));
+    assert_eq!(cursor.lag().unwrap(), 3, "what was read is not acked yet");
+    advance(&mut cursor, 2);
+    assert_eq!(next(&mut cursor), None);
+    assert_eq!(cursor.lag().unwrap(), 0);
+    assert!(cursor.poll_ready(&mut context).is_pending());
+    append(&log, "b", 1);
+    assert!(cursor.poll_ready(&mut context).is_pending());
+    append(&log, "a", 1);
+    assert!(cursor.poll_ready(&mut context).is_ready());
+    assert_eq!(cursor.lag().unwrap(), 1);
+    assert_eq!(next(&mut cursor), Some(9));
 }
