@@ -8,7 +8,8 @@
 //! `handle_` call, the driver asks all three until they are empty.
 //!
 //! Memory is bounded without counting bytes: at most one page is being read or waits to be sent,
-//! and a session that has much to say stops listening ([`wants_input`](Session::wants_input)).
+//! a session that has much to say stops listening ([`wants_input`](Session::wants_input)), and what
+//! is not stored is dropped then.
 
 mod answers;
 mod messages;
