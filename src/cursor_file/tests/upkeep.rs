@@ -1,6 +1,6 @@
 //! What keeps the cursors in order: who sleeps, who is named, which ids and files there are.
 
-use super::damage::SLOTS;
+use super::damage::{SLOTS, damage};
 use super::*;
 use crate::format::{DefinitionRef, definition_length, definition_padded, slot_at};
 use std::collections::HashSet;
@@ -172,4 +172,21 @@ fn what_a_tick_stores_is_on_disk_after_the_next_save() {
         let expected = if listed.name == "100" { 2_000 } else { 1_000 };
         assert_eq!(listed.used, Some(expected), "{}", listed.name);
     }
+}
+
+#[test]
+fn each_ack_that_was_saved_stands_twice() {
+    let dir = MemoryDir::new();
+    let cursors = open(&dir);
+    let both = ["alice", "bob"].map(|name| cursors.make(name, &wants(&["a"]), 60).unwrap());
+    cursors.save().unwrap();
+    for cursor in &both {
+        cursor.ack(70);
+    }
+    cursors.save().unwrap();
+    drop((both, cursors));
+    damage(&dir, &[3]);
+    let (cursors, faults) = open_at(&dir, 1_000);
+    assert_eq!(faults.len(), 1);
+    assert_eq!(found(&cursors, "alice").acked(), 70);
 }
