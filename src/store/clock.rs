@@ -1,7 +1,7 @@
 //! The time by which events and cursors grow old: one that no step of the system's clock moves.
 
 use crate::host;
-use std::sync::OnceLock;
+use crate::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// Nothing grows old in the first minute after an open: until then a machine that has just started
