@@ -4,7 +4,7 @@ use super::chunk::{self, Chunk, Chunks};
 use super::definitions::{self, Definitions, Seen};
 use super::dirty::Dirty;
 use super::meaning::{Found, Loaded};
-use super::table::{Entry, Table};
+use super::table::Table;
 use super::{CursorFile, Inner, State};
 use crate::dir::Directory;
 use crate::error::{Corruption, OpenError};
@@ -52,20 +52,14 @@ impl CursorFile {
             met_twice: false,
             replaced: Vec::new(),
         };
-        let Loaded {
-            table,
-            faults,
-            live,
-            used,
-            stale,
-            unwritten,
-        } = found.load(newest);
+        let mut loaded = found.load(newest);
+        let faults = std::mem::take(&mut loaded.faults);
         let state = State {
-            table,
+            table: std::mem::take(&mut loaded.table),
             definitions,
             next_slot: 0,
             free: Vec::new(),
-            stale,
+            stale: std::mem::take(&mut loaded.stale),
             unfinished: Vec::new(),
             retiring: Vec::new(),
             tombs: Vec::new(),
@@ -82,7 +76,7 @@ impl CursorFile {
             dirty: Dirty::default(),
         };
         let failed = |error| OpenError::from_io(&path, "mend the cursors in", error);
-        inner.mend(&used, &unwritten, live, end).map_err(failed)?;
+        inner.mend(&loaded, end).map_err(failed)?;
         Ok((
             CursorFile {
                 inner: Arc::new(inner),
@@ -94,9 +88,16 @@ impl CursorFile {
 
 impl Inner {
     /// Brings the cursors in a state in which they may be used, on disk.
-    fn mend(&self, used: &[u32], unwritten: &[Entry], live: u64, end: u64) -> io::Result<()> {
+    fn mend(&self, loaded: &Loaded, end: u64) -> io::Result<()> {
+        let Loaded {
+            unwritten,
+            superseded,
+            ..
+        } = loaded;
         let mut state = self.state.lock();
-        let worth_it = state.definitions.bytes() > COMPACTED_BYTES.max(2 * live);
+        // The definition of a slot that is not cleared yet must not go.
+        let worth_it = superseded.is_empty()
+            && state.definitions.bytes() > COMPACTED_BYTES.max(2 * loaded.live);
         if !(worth_it && self.try_compact(&mut state)?) {
             // A creation that did not come to its end may be one whose sync has failed: then the
             // kernel holds for clean what is not on the disk.
@@ -112,7 +113,10 @@ impl Inner {
                 chunk.rewrite(index, index)?;
             }
         }
-        self.settle(used, end)
+        self.settle(&loaded.used, end)?;
+        self.free(superseded)?;
+        state.stale.extend(superseded.iter().copied());
+        Ok(())
     }
 
     /// Compacts the definitions; `false` if there is no room, which is no reason not to open.

@@ -35,6 +35,10 @@ pub(super) struct Loaded {
     pub(super) stale: HashMap<u32, u32>,
     /// Cursors whose creation did not come to its end.
     pub(super) unwritten: Vec<Entry>,
+    /// Slots in whose place their name has another one, and generations that the file may say of
+    /// them. They are free once that one is on disk: until then they are all that is sure to speak
+    /// of the name.
+    pub(super) superseded: Vec<(u32, u32)>,
 }
 
 /// What a slot with a definition is.
@@ -86,11 +90,10 @@ impl Found<'_> {
             true
         });
         self.look_at_the_rest(&newest);
-        stale.extend(self.free_replaced(&newest, &unwritten));
+        let mut superseded = self.replaced(&newest);
         let Found {
             table,
             faults,
-            chunks,
             met_twice,
             ..
         } = self;
@@ -98,13 +101,10 @@ impl Found<'_> {
         // the first of the two was on disk: the later one holds.
         used.retain(|(slot, hash, generation)| {
             let holds = !met_twice || table.get(*hash).is_some_and(|entry| entry.slot == *slot);
-            if let Some((chunk, index)) = chunks.place_of(*slot).filter(|_| !holds) {
-                chunk.slot(index).clear();
-                stale.insert(*slot, *generation);
-            }
+            superseded.extend((!holds).then_some((*slot, *generation)));
             holds
         });
-        unwritten.retain(|entry: &Entry| !stale.contains_key(&entry.slot));
+        unwritten.retain(|entry: &Entry| superseded.iter().all(|(slot, _)| *slot != entry.slot));
         let used = used.into_iter().map(|(slot, ..)| slot).collect();
         Loaded {
             table,
@@ -113,28 +113,20 @@ impl Found<'_> {
             used,
             stale,
             unwritten,
+            superseded,
         }
     }
 
-    /// Frees damaged slots whose name has a cursor in another one, if that is on disk: until then
-    /// the damage is all that speaks of the name. Returns what the file may say of each: it must
-    /// not fit the next use.
-    fn free_replaced(
-        &self,
-        newest: &BTreeMap<u32, Newest>,
-        unwritten: &[Entry],
-    ) -> Vec<(u32, u32)> {
-        let free = |(slot, hash): &(u32, u64)| {
-            let holder = self.table.get(*hash);
-            let on_disk = !unwritten.iter().any(|entry| Some(*entry) == holder);
-            let (chunk, index) = self.chunks.place_of(*slot).filter(|_| on_disk)?;
+    /// Damaged slots whose name has a cursor in another one, and what the file may say of each.
+    fn replaced(&self, newest: &BTreeMap<u32, Newest>) -> Vec<(u32, u32)> {
+        let generation = |(slot, _): &(u32, u64)| {
+            let (chunk, index) = self.chunks.place_of(*slot)?;
             // Without a definition the slot was damage because its header verifies.
             let named = newest.get(slot).map(|newest| newest.generation);
             let generation = named.unwrap_or_else(|| generation_of(chunk, index));
-            chunk.slot(index).clear();
             Some((*slot, generation))
         };
-        self.replaced.iter().filter_map(free).collect()
+        self.replaced.iter().filter_map(generation).collect()
     }
 
     /// The first four rows of the table: there is a good definition.

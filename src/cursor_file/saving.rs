@@ -3,7 +3,7 @@
 use super::chunk::Chunk;
 use super::slot::Progress;
 use super::table::NOWHERE;
-use super::{CursorFile, Inner, Retiring, State};
+use super::{CursorFile, Inner, State};
 use crate::format::{SlotHeader, SlotKey, SlotWord, place_of};
 use std::collections::BTreeMap;
 use std::io;
@@ -38,7 +38,7 @@ impl CursorFile {
             file.sync()?;
         }
         // Their definitions say that they are deleted, and that is on disk now.
-        inner.clear(&retiring);
+        inner.clear(retiring.iter().map(|gone| gone.slot));
         for chunk in inner.chunks.iter().filter(|chunk| chunk.take_dirty()) {
             save(chunk)?;
         }
@@ -66,7 +66,7 @@ impl CursorFile {
         let slots: Vec<u32> = entries.map(|(_, entry)| entry.slot).collect();
         state.unfinished.clear();
         let retiring = state.retiring.clone();
-        inner.clear(&retiring);
+        inner.clear(retiring.iter().map(|gone| gone.slot));
         inner.settle(&slots, end)?;
         state.set_free(&retiring);
         Ok(())
@@ -144,13 +144,18 @@ impl Inner {
         self.sync_slots(slots.iter().copied())
     }
 
-    /// Makes the slots of deleted cursors free ones, not on disk yet.
-    fn clear(&self, retiring: &[Retiring]) {
-        for gone in retiring {
-            if let Some((chunk, index)) = self.chunks.place_of(gone.slot) {
-                chunk.slot(index).clear();
-            }
+    /// Makes the slots of cursors that are gone free ones, not on disk yet.
+    fn clear(&self, gone: impl Iterator<Item = u32>) {
+        for (chunk, index) in gone.filter_map(|slot| self.chunks.place_of(slot)) {
+            chunk.slot(index).clear();
         }
+    }
+
+    /// Makes slots free ones whose names stand in others that are on disk, and brings that there.
+    pub(super) fn free(&self, superseded: &[(u32, u32)]) -> io::Result<()> {
+        let slots = || superseded.iter().map(|(slot, _)| *slot);
+        self.clear(slots());
+        self.sync_slots(slots())
     }
 
     fn sync_slots(&self, slots: impl Iterator<Item = u32>) -> io::Result<()> {

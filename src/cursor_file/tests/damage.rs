@@ -4,7 +4,7 @@ use super::*;
 use crate::format::{ChunkPage, slot_at};
 
 pub(super) const SLOTS: &str = "cursors-00.slots";
-const DEFINITIONS: &str = "cursors.defs";
+pub(super) const DEFINITIONS: &str = "cursors.defs";
 
 /// A directory with alice at 70 (saved 60) in slot 0 and bob at 50 in slot 1.
 pub(super) fn two_cursors() -> MemoryDir {

@@ -1,6 +1,6 @@
 //! A cursor in the place of a damaged one: its name is known at every moment.
 
-use super::damage::{SLOTS, damage, two_cursors, without_alices_definition};
+use super::damage::{DEFINITIONS, SLOTS, damage, two_cursors, without_alices_definition};
 use super::*;
 
 /// What is damaged, and whether the damage is told for ever.
@@ -106,6 +106,37 @@ fn the_power_may_go_at_any_step_of_a_replacement() {
                 drop(cursors);
                 dir.power_loss(seed + 1);
             }
+        }
+    }
+}
+
+/// A definition cannot be read for a while, and can be after the process was killed: both slots of
+/// the name are good then, and the later one need not be on disk.
+#[test]
+fn the_power_may_go_while_two_good_slots_become_one() {
+    for (kth, seed) in (1..40).flat_map(|kth| (0..20).map(move |seed| (kth, seed))) {
+        let what = format!("stop {kth}, seed {seed}");
+        let dir = two_cursors();
+        dir.power_loss(1);
+        let turn_a_bit = || dir.flip_bit(DEFINITIONS, 99);
+        turn_a_bit();
+        let (cursors, _) = open_at(&dir, 1_000);
+        replace(&cursors).unwrap();
+        drop(cursors);
+        turn_a_bit();
+        dir.stop_at(kth);
+        let opened = CursorFile::open(Arc::new(dir.clone()), &meta(), 1_000, 100_000);
+        if let Ok((cursors, _)) = opened {
+            assert_eq!(cursors.count(), 2, "{what}");
+        }
+        dir.power_loss(seed);
+        for _ in 0..3 {
+            let (cursors, _) = open_at(&dir, 1_000);
+            let alice = cursors.find("alice").expect("no damage is left");
+            let at = alice.expect("alice is known").acked();
+            assert!([PLACE, 70].contains(&at), "{what}: {at}");
+            drop(cursors);
+            dir.power_loss(seed + 1);
         }
     }
 }

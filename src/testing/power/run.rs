@@ -428,6 +428,7 @@ impl Run {
                 }
                 None => {
                     assert!(!place.there, "a cursor is gone");
+                    self.truth.left_over |= !place.leaving;
                     self.truth.cursors.remove(&number);
                 }
             }

@@ -52,6 +52,8 @@ pub(super) struct Truth {
     /// And at or below this.
     pub(super) first_most: u64,
     pub(super) cursors: BTreeMap<usize, Place>,
+    /// A loss of power has met a cursor that was being made: what is left of its definition stays.
+    pub(super) left_over: bool,
     /// Each epoch with its first offset.
     pub(super) epochs: Vec<(Epoch, u64)>,
     pub(super) positions: Vec<Position>,
