@@ -1,5 +1,6 @@
 //! What carries frames between a client and a hub: each shim is for one server or kind of
-//! connection, behind a feature, and knows nothing of what the frames say.
+//! connection, behind a feature, and knows nothing of what the frames say. And one that carries a
+//! hub's numbers to a recorder.
 
 #[cfg(feature = "actix")]
 mod actix;
@@ -9,6 +10,8 @@ mod axum;
 mod http;
 #[cfg(feature = "lines")]
 mod lines;
+#[cfg(feature = "metrics")]
+mod metrics;
 #[cfg(feature = "tungstenite")]
 mod socket;
 #[cfg(feature = "axum")]
