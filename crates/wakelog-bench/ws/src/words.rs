@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use wakelog::Position;
 use wakelog_ws::Encoding;
-use wakelog_ws::protocol::{EncodedPage, PageEvent, ServerMessage, Written};
+use wakelog_ws::protocol::{Bare, EncodedPage, PageEvent, ServerMessage};
 
 use crate::Outcome;
 
@@ -77,7 +77,10 @@ impl Pages {
             offset,
             time: 1_767_225_600_000_000 + offset,
             topics: vec![topic],
-            payload: Written::of(Some(Encoding::Text), payload.as_bytes()),
+            payload: Bare {
+                encoding: Some(Encoding::Text),
+                bytes: payload.as_bytes(),
+            },
             ..PageEvent::default()
         });
         let page = EncodedPage::from_iter(events);

@@ -22,7 +22,7 @@ pub(crate) use decode::present;
 pub use names::{NameError, check_consumer};
 pub use outgoing::Outgoing;
 pub use page::{EncodedPage, PageEvent, PageText};
-pub use payload::{ENCODING_ATTRIBUTE, Encoding, Payload, Written};
+pub use payload::{Bare, ENCODING_ATTRIBUTE, Encoding, Payload};
 pub use server::{
     CursorState, Failure, Limits, LoadedCursor, Reconnect, Reset, ResetReason, ServerMessage,
     Welcome,

@@ -1,7 +1,5 @@
 //! Events on their way into the log, of clients and of the application.
 
-use serde::Serialize;
-
 use super::payload::Payload;
 use super::{EVERYONE, PERSONAL};
 use crate::settings::settings;
@@ -13,8 +11,7 @@ use crate::settings::settings;
 ///
 /// let event = Outgoing::to("room.42", Payload::text("hello")).also_to("room.43").not_to("alice");
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(tag = "type", rename = "publish")]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Outgoing {
     /// Whom it is to: at least one topic.
@@ -22,19 +19,14 @@ pub struct Outgoing {
     /// Which identities do not get it.
     pub not_to: Vec<String>,
     /// What kind of event it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The same when it is sent again; every client gives one.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// Who sends it: no client says that of itself.
-    #[serde(skip)]
     pub from: Option<String>,
     /// It is not stored: see [`volatile`](Self::volatile).
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub volatile: bool,
     /// The payload.
-    #[serde(flatten)]
     pub payload: Payload,
 }
 

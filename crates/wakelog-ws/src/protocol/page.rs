@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 use serde::{Serialize, Serializer as _};
 
 use super::outgoing::Outgoing;
-use super::payload::Written;
+use super::payload::Bare;
 
 /// An event as it stands in a message.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -31,7 +31,7 @@ pub struct PageEvent<'a> {
     pub from: Option<&'a str>,
     /// The payload.
     #[serde(flatten)]
-    pub payload: Written<'a>,
+    pub payload: Bare<'a>,
 }
 
 impl<'a> PageEvent<'a> {
@@ -46,7 +46,7 @@ impl<'a> PageEvent<'a> {
             name: event.name.as_deref(),
             id: event.id.as_deref(),
             from: event.from.as_deref(),
-            payload: Written::of(Some(event.payload.encoding()), event.payload.as_bytes()),
+            payload: event.payload.bare(),
         }
     }
 }

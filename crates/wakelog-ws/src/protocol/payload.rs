@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Serialize, Serializer};
+use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 use serde_json::value::RawValue;
 
 /// The attribute of an event in which the adapter keeps how its payload was written: one byte, see
@@ -39,13 +39,9 @@ impl Encoding {
 
     /// Reads the attribute of a stored event; anything unknown counts as no mark.
     #[must_use]
-    pub const fn from_attribute(value: Option<&[u8]>) -> Option<Self> {
-        match value {
-            Some([1]) => Some(Self::Json),
-            Some([2]) => Some(Self::Text),
-            Some([3]) => Some(Self::Bytes),
-            _ => None,
-        }
+    pub fn from_attribute(value: Option<&[u8]>) -> Option<Self> {
+        let all = [Self::Json, Self::Text, Self::Bytes];
+        all.into_iter().find(|one| value == Some(&[one.mark()]))
     }
 }
 
@@ -105,6 +101,11 @@ impl Payload {
         self.encoding
     }
 
+    pub(crate) fn bare(&self) -> Bare<'_> {
+        let (encoding, bytes) = (Some(self.encoding), &*self.bytes);
+        Bare { encoding, bytes }
+    }
+
     /// The bytes as they are stored.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -112,50 +113,38 @@ impl Payload {
     }
 }
 
-/// In the field of its encoding.
 impl Serialize for Payload {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Written::of(Some(self.encoding), &self.bytes).serialize(serializer)
+        self.bare().serialize(serializer)
     }
 }
 
-/// The field of a message in which a payload stands.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Written<'a> {
-    /// JSON text.
-    Data(&'a RawValue),
-    /// Text.
-    Text(&'a str),
-    /// Any bytes.
-    Base64(String),
+/// A payload as it stands in the log.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bare<'a> {
+    /// How its publisher meant it, if that is known.
+    pub encoding: Option<Encoding>,
+    /// The bytes.
+    pub bytes: &'a [u8],
 }
 
-impl Default for Written<'_> {
-    fn default() -> Self {
-        Self::Text("")
-    }
-}
-
-impl<'a> Written<'a> {
-    /// A payload as its publisher meant it, or as what it turns out to be.
-    ///
-    /// The mark is data from disk and is not believed: text that is no JSON would break the whole
-    /// message.
-    #[must_use]
-    pub fn of(encoding: Option<Encoding>, payload: &'a [u8]) -> Self {
-        let text = std::str::from_utf8(payload).ok();
-        if let (Some(Encoding::Json), Some(text)) = (encoding, text) {
-            if let Ok(json) = serde_json::from_str(text) {
-                return Self::Data(json);
+/// In the field of a message: as its publisher meant it, or as what it turns out to be.
+impl Serialize for Bare<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut field = serializer.serialize_struct("Payload", 1)?;
+        let text = std::str::from_utf8(self.bytes).ok();
+        // The mark is data from disk and is not believed: text that is no JSON would break the
+        // whole message.
+        let json = text.filter(|_| self.encoding == Some(Encoding::Json));
+        let json = json.and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
+        let text = text.filter(|_| self.encoding != Some(Encoding::Bytes));
+        match (json, text) {
+            (Some(json), _) => field.serialize_field("data", json)?,
+            (_, None) if !self.bytes.is_empty() => {
+                field.serialize_field("base64", &STANDARD.encode(self.bytes))?;
             }
+            (_, text) => field.serialize_field("text", text.unwrap_or_default())?,
         }
-        match (encoding, text) {
-            (Some(Encoding::Bytes), _) | (_, None) if !payload.is_empty() => {
-                Self::Base64(STANDARD.encode(payload))
-            }
-            (_, text) => Self::Text(text.unwrap_or_default()),
-        }
+        field.end()
     }
 }

@@ -2,9 +2,9 @@ use serde_json::{Value, json};
 use wakelog::{Gap, GapReason, Position, Start};
 
 use super::{
-    ClientMessage, CloseCode, CursorState, EncodedPage, Encoding, ErrorCode, Failure, Grant,
+    Bare, ClientMessage, CloseCode, CursorState, EncodedPage, Encoding, ErrorCode, Failure, Grant,
     Limits, LoadedCursor, Outgoing, PageEvent, Payload, Reconnect, Reset, ResetReason,
-    ServerMessage, Welcome, Written, decode,
+    ServerMessage, Welcome, decode,
 };
 
 const DOCUMENT: &str = include_str!("../../PROTOCOL.md");
@@ -13,6 +13,10 @@ fn position(offset: u64) -> Position {
     format!("0f8fad5bd9cb469fa16570867728950e.3-9c1e22b7.{offset}")
         .parse()
         .unwrap()
+}
+
+fn bare(encoding: Option<Encoding>, bytes: &[u8]) -> Bare<'_> {
+    Bare { encoding, bytes }
 }
 
 /// The JSON blocks of PROTOCOL.md that one side sends, as (type, text).
@@ -76,7 +80,7 @@ fn example_page() -> EncodedPage {
         name: Some("message"),
         id: Some("c0ffee-17"),
         from: Some("alice-laptop"),
-        payload: Written::of(Some(Encoding::Json), br#"{"text": "hello", "n": 1}"#),
+        payload: bare(Some(Encoding::Json), br#"{"text": "hello", "n": 1}"#),
         ..PageEvent::default()
     };
     let second = PageEvent {
@@ -84,14 +88,14 @@ fn example_page() -> EncodedPage {
         time: 1_767_225_600_000_300,
         topics: vec!["room.42", "room.43"],
         not_to: vec!["alice"],
-        payload: Written::of(Some(Encoding::Text), b"plain words"),
+        payload: bare(Some(Encoding::Text), b"plain words"),
         ..PageEvent::default()
     };
     let third = PageEvent {
         offset: 1046,
         time: 1_767_225_600_000_301,
         topics: vec!["$all"],
-        payload: Written::of(None, &[0, 1, 2, 255]),
+        payload: bare(None, &[0, 1, 2, 255]),
         ..PageEvent::default()
     };
     EncodedPage::from_iter([first, second, third])
@@ -352,7 +356,7 @@ fn published_payload(field: &str) -> Payload {
 
 fn delivered(encoding: Option<Encoding>, payload: &[u8]) -> String {
     let event = PageEvent {
-        payload: Written::of(encoding, payload),
+        payload: bare(encoding, payload),
         ..PageEvent::default()
     };
     let page = EncodedPage::from_iter([event]);

@@ -48,7 +48,7 @@ impl<S: EventSource> Desk<S> {
         let shared = Arc::clone(&self.shared);
         self.syncs.push_back(Self::work(async move {
             let durable = shared.source.durable(position).await;
-            let answer = durable.map(|()| (position.offset.saturating_sub(1), position));
+            let answer = durable.map(|()| position);
             move |desk: &mut Self| desk.session.handle_appended(key, answer)
         }));
     }

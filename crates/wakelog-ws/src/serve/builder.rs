@@ -67,6 +67,34 @@ impl<S: EventSource> HubBuilder<S> {
         /// Asks the application who may do what. Without it, every client is believed: see
         /// [`Authorize`].
         authorize(hook: impl Authorize) => shared.authorize = Some(Arc::new(hook));
+
+        /// How long hooks and handler together may take for the answer to one message: 5 seconds by
+        /// default.
+        hook_limit(longest: Duration) => shared.hook_limit = longest;
+
+        /// How many connections there may be at a time, from the upgrade on: 16,384 by default. One
+        /// more is answered with the status 503.
+        connections(most: usize) => shared.registry = Registry::new(most);
+
+        /// How many connections one identity (`from`) may have at a time: 64 by default. One more
+        /// is closed with 1013. Those without an identity are counted by
+        /// [`connections`](Self::connections) alone.
+        connections_of_identity(most: usize) => shared.members.connections = most;
+
+        /// How many messages, pings and pongs a client may send in a second: 1,000 by default, and
+        /// four seconds' worth at once. Those beyond it wait in the socket.
+        messages_per_second(most: u32) => shared.config.messages_per_second = most;
+
+        /// How many events one identity may publish in a second, over all of its connections: 1,000
+        /// by default, and four seconds' worth at once. Those beyond it wait, and their connection
+        /// with them. Each connection without an identity is counted by itself.
+        publishes_per_second(most: u32) => shared.members.publishes_per_second = most;
+
+        /// How many connections may be made in a second: 1,000 by default, and four seconds' worth
+        /// at once. Those beyond it wait for up to five seconds, before the hook is asked; if that
+        /// is not enough, they are told with the status 503 to come back at a random moment later.
+        /// So the clients that all come back after a cut do not shut each other out.
+        arrivals_per_second(most: u32) => shared.arrivals = Mutex::new(Pace::new(most, now()));
     }
 
     /// Gives what clients publish to topics that match `filter` to a handler, once the
@@ -102,12 +130,6 @@ impl<S: EventSource> HubBuilder<S> {
         Ok(self)
     }
 
-    settings! {
-        /// How long hooks and handler together may take for the answer to one message: 5 seconds by
-        /// default.
-        hook_limit(longest: Duration) => shared.hook_limit = longest;
-    }
-
     /// Lets pages of these origins connect, beside those of the server's own.
     ///
     /// A browser lets any page ask any server, with the user's cookies, and says which page it is:
@@ -127,32 +149,6 @@ impl<S: EventSource> HubBuilder<S> {
     pub fn allow_any_origin(mut self) -> Self {
         self.shared.origins.any = true;
         self
-    }
-
-    settings! {
-        /// How many connections there may be at a time, from the upgrade on: 16,384 by default. One
-        /// more is answered with the status 503.
-        connections(most: usize) => shared.registry = Registry::new(most);
-
-        /// How many connections one identity (`from`) may have at a time: 64 by default. One more
-        /// is closed with 1013. Those without an identity are counted by
-        /// [`connections`](Self::connections) alone.
-        connections_of_identity(most: usize) => shared.members.connections = most;
-
-        /// How many messages, pings and pongs a client may send in a second: 1,000 by default, and
-        /// four seconds' worth at once. Those beyond it wait in the socket.
-        messages_per_second(most: u32) => shared.config.messages_per_second = most;
-
-        /// How many events one identity may publish in a second, over all of its connections: 1,000
-        /// by default, and four seconds' worth at once. Those beyond it wait, and their connection
-        /// with them. Each connection without an identity is counted by itself.
-        publishes_per_second(most: u32) => shared.members.publishes_per_second = most;
-
-        /// How many connections may be made in a second: 1,000 by default, and four seconds' worth
-        /// at once. Those beyond it wait for up to five seconds, before the hook is asked; if that
-        /// is not enough, they are told with the status 503 to come back at a random moment later.
-        /// So the clients that all come back after a cut do not shut each other out.
-        arrivals_per_second(most: u32) => shared.arrivals = Mutex::new(Pace::new(most, now()));
     }
 
     /// The hub.

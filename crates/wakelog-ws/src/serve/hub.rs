@@ -11,7 +11,7 @@ use futures_core::Stream;
 use futures_sink::Sink;
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
-use wakelog::{Log, Position, Topic};
+use wakelog::{Log, Position, Topic, TopicError};
 
 use super::authorize::{Authorize, Denied, Principal, cursor_name};
 use super::builder::HubBuilder;
@@ -97,19 +97,16 @@ impl<S> Shared<S> {
 impl<S: EventSource> Shared<S> {
     /// Tells an event that is not stored to those who are here, and says where the log ends.
     pub(super) fn tell(&self, event: &Outgoing) -> Result<Published, Failure> {
-        let checked = event
-            .topics
-            .iter()
-            .try_for_each(|topic| Topic::check(topic));
-        checked.map_err(|error| Failure::new(ErrorCode::BadTopic, error.to_string()))?;
+        let bad = |error: TopicError| Failure::new(ErrorCode::BadTopic, error.to_string());
+        for topic in &event.topics {
+            Topic::check(topic).map_err(bad)?;
+        }
         let position = self.source.end();
         let offset = position.offset;
         let page = EncodedPage::from_iter([PageEvent::volatile(event, offset)]);
         if page.bytes() > u64::try_from(self.config.limits.message_bytes).unwrap_or(u64::MAX) {
-            return Err(Failure::new(
-                ErrorCode::TooLarge,
-                "longer than a message may be",
-            ));
+            let text = "longer than a message may be";
+            return Err(Failure::new(ErrorCode::TooLarge, text));
         }
         self.registry.tell(event, &page, position);
         Ok(Published { offset, position })

@@ -1,7 +1,7 @@
 //! Which pages may connect. A browser sends the origin of the page with the upgrade, and lets any
 //! page ask any server: it is the server that must refuse.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 use super::upgrade::Upgrade;
@@ -115,10 +115,8 @@ fn name_of(host: &str) -> &str {
 }
 
 fn is_address(name: &str) -> bool {
-    let inner = name
-        .strip_prefix('[')
-        .and_then(|name| name.strip_suffix(']'));
-    inner.unwrap_or(name).parse::<IpAddr>().is_ok()
+    // With a port it is what the library reads, brackets and all.
+    format!("{name}:0").parse::<SocketAddr>().is_ok()
 }
 
 #[cfg(test)]

@@ -184,16 +184,16 @@ impl Session {
         false
     }
 
-    /// Answers [`Request::Append`]: the offset of the durable event and the position after it.
-    pub fn handle_appended(&mut self, key: AppendKey, answer: Result<(u64, Position), Failure>) {
+    /// Answers [`Request::Append`]: the position after the durable event.
+    pub fn handle_appended(&mut self, key: AppendKey, answer: Result<Position, Failure>) {
         let Some(id) = self.appends.remove(&key) else {
             return;
         };
         match answer {
-            Ok((offset, position)) => {
+            Ok(position) => {
                 self.send(ServerMessage::Published {
                     id,
-                    offset,
+                    offset: position.offset.saturating_sub(1),
                     position,
                 });
             }

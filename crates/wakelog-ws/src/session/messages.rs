@@ -181,19 +181,16 @@ impl Session {
             self.refuse(Failure::new(ErrorCode::NoCursor, text).re("ack"));
             return;
         };
+        let within =
+            |place: &Position| same_course(place, &position) && position.offset <= place.offset;
         // A gap that was kept for the cursor is acknowledged by its own position, at which the
         // cursor stands already.
-        let nothing_new = cursor.gap.is_none()
-            && same_course(&cursor.position, &position)
-            && position.offset <= cursor.position.offset;
-        if nothing_new {
+        if cursor.gap.is_none() && within(&cursor.position) {
             let position = cursor.position;
             self.send(ServerMessage::AckOk { position });
             return;
         }
-        let lower =
-            |wanted: &Position| same_course(wanted, &position) && position.offset <= wanted.offset;
-        if !cursor.wanted.as_ref().is_some_and(lower) {
+        if !cursor.wanted.as_ref().is_some_and(within) {
             cursor.wanted = Some(position);
         }
         self.store_cursor();

@@ -1,10 +1,10 @@
 //! What a client says, as text.
 
+use serde::Serialize;
 use serde_json::{Value, json};
-
 use wakelog::Start;
 
-use crate::protocol::ClientMessage;
+use crate::protocol::{ClientMessage, Outgoing, Payload};
 
 /// A message as text.
 pub(in crate::client) fn encode(message: &ClientMessage) -> String {
@@ -33,14 +33,38 @@ pub(in crate::client) fn encode(message: &ClientMessage) -> String {
         ClientMessage::Ack { position } => {
             json!({"type": "ack", "position": position.to_string()})
         }
-        // Not by way of a value: a payload that is JSON goes as it is, all its digits too.
-        ClientMessage::Publish(publish) => {
-            return serde_json::to_string(publish).unwrap_or_default();
-        }
+        ClientMessage::Publish(event) => return publish(event),
         ClientMessage::Unsubscribe { sub } => json!({"type": "unsubscribe", "sub": sub}),
         ClientMessage::Heartbeat => json!({"type": "heartbeat"}),
     };
     value.to_string()
+}
+
+/// Not by way of a value: a payload that is JSON goes as it is, all its digits too.
+fn publish(event: &Outgoing) -> String {
+    #[derive(Serialize)]
+    #[serde(tag = "type", rename = "publish")]
+    struct Wire<'a> {
+        topics: &'a [String],
+        not_to: &'a [String],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: &'a Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: &'a Option<String>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        volatile: bool,
+        #[serde(flatten)]
+        payload: &'a Payload,
+    }
+    let wire = Wire {
+        topics: &event.topics,
+        not_to: &event.not_to,
+        name: &event.name,
+        id: &event.id,
+        volatile: event.volatile,
+        payload: &event.payload,
+    };
+    serde_json::to_string(&wire).unwrap_or_default()
 }
 
 fn place(start: Start) -> (&'static str, Value) {

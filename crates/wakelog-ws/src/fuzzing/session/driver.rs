@@ -6,8 +6,8 @@ use std::time::Instant;
 use wakelog::{Filter, Gap, GapReason, Position, Start};
 
 use crate::protocol::{
-    CursorState, EncodedPage, ErrorCode, Failure, Grant, LoadedCursor, PageEvent, Reset,
-    ResetReason, Written,
+    Bare, CursorState, EncodedPage, Encoding, ErrorCode, Failure, Grant, LoadedCursor, PageEvent,
+    Reset, ResetReason,
 };
 use crate::session::{
     Admission, OpenFailure, Opened, ReadAnswer, ReadPage, Request, Session, SubKey,
@@ -178,7 +178,7 @@ impl Driver {
                 let answer = match topic.filter(|_| well) {
                     Some(topic) => {
                         self.log.push(topic);
-                        Ok((self.end() - 1, at(self.end())))
+                        Ok(at(self.end()))
                     }
                     None => Err(failure()),
                 };
@@ -274,10 +274,14 @@ impl Driver {
             let topic = self.log[usize::try_from(offset).unwrap_or_default()];
             if reader.filters.iter().any(|filter| filter.matches(topic)) {
                 let payload = ["", PAYLOAD][usize::from(offset % 7 == 0)];
+                let payload = Bare {
+                    encoding: Some(Encoding::Text),
+                    bytes: payload.as_bytes(),
+                };
                 let event = PageEvent {
                     offset,
                     topics: vec![topic],
-                    payload: Written::Text(payload),
+                    payload,
                     ..PageEvent::default()
                 };
                 let written = serde_json::to_string(&event).unwrap_or_default().len();

@@ -119,7 +119,7 @@ fn drain_says_bye_and_answers_what_was_accepted() {
     assert_eq!(play.message(), ServerMessage::Bye { window: [0, 5000] });
     play.quiet();
     assert!(!play.session.wants_input());
-    play.session.handle_appended(key, Ok((100, at(101))));
+    play.session.handle_appended(key, Ok(at(101)));
     assert!(matches!(play.message(), ServerMessage::Published { .. }));
     play.closed(CloseCode::Restart);
 

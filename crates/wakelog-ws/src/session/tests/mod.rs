@@ -15,8 +15,8 @@ use super::{
     Transmit,
 };
 use crate::protocol::{
-    CloseCode, CursorState, EncodedPage, ErrorCode, Failure, LoadedCursor, PageEvent, Reset,
-    ResetReason, ServerMessage, Written,
+    Bare, CloseCode, CursorState, EncodedPage, ErrorCode, Failure, LoadedCursor, PageEvent, Reset,
+    ResetReason, ServerMessage,
 };
 
 fn at(offset: u64) -> Position {
@@ -35,7 +35,10 @@ fn page(offsets: std::ops::Range<u64>) -> EncodedPage {
     let events = offsets.map(|offset| PageEvent {
         offset,
         topics: vec!["a"],
-        payload: Written::Text("x"),
+        payload: Bare {
+            encoding: None,
+            bytes: b"x",
+        },
         ..PageEvent::default()
     });
     events.collect()

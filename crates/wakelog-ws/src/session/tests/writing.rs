@@ -63,7 +63,7 @@ fn publishes_are_answered_by_id_and_bounded() {
         )
     );
     assert!(play.session.wants_input());
-    play.session.handle_appended(one, Ok((100, at(101))));
+    play.session.handle_appended(one, Ok(at(101)));
     let (id, offset, position) = ("one".to_owned(), 100, at(101));
     assert_eq!(
         play.message(),

@@ -131,6 +131,20 @@ impl LogSource {
         ledger.add(consumer);
         Ok(())
     }
+
+    fn reset(&self, start: Start) -> OpenFailure {
+        let end = self.end();
+        let reason = match start {
+            Start::Position(position) if position.log == end.log => ResetReason::Epoch,
+            _ => ResetReason::Log,
+        };
+        let earliest = at(self.log.first_offset(), end);
+        OpenFailure::Reset(Reset {
+            reason,
+            earliest,
+            end,
+        })
+    }
 }
 
 impl EventSource for LogSource {
@@ -217,22 +231,6 @@ impl EventSource for LogSource {
 
     async fn durable(&self, position: Position) -> Result<(), Failure> {
         Ok(self.log.durable_at(position).await?)
-    }
-}
-
-impl LogSource {
-    fn reset(&self, start: Start) -> OpenFailure {
-        let end = self.end();
-        let reason = match start {
-            Start::Position(position) if position.log == end.log => ResetReason::Epoch,
-            _ => ResetReason::Log,
-        };
-        let earliest = at(self.log.first_offset(), end);
-        OpenFailure::Reset(Reset {
-            reason,
-            earliest,
-            end,
-        })
     }
 }
 

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use quick_cache::{Weighter, unsync::Cache};
 use wakelog::{Epoch, EventRef, Page, Position};
 
-use crate::protocol::{ENCODING_ATTRIBUTE, EncodedPage, Encoding, Grant, PageEvent, Written};
+use crate::protocol::{Bare, ENCODING_ATTRIBUTE, EncodedPage, Encoding, Grant, PageEvent};
 use crate::session::ReadPage;
 
 /// So many bytes of pages are kept that were read, and so many that were written. Most are both,
@@ -110,6 +110,7 @@ impl Pages {
 
 fn describe(event: EventRef<'_>) -> PageEvent<'_> {
     let encoding = Encoding::from_attribute(event.attribute(ENCODING_ATTRIBUTE));
+    let bytes = event.payload();
     PageEvent {
         offset: event.offset(),
         time: event.time(),
@@ -118,7 +119,7 @@ fn describe(event: EventRef<'_>) -> PageEvent<'_> {
         name: event.name(),
         id: event.id(),
         from: event.from(),
-        payload: Written::of(encoding, event.payload()),
+        payload: Bare { encoding, bytes },
     }
 }
 
