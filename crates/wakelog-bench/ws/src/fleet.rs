@@ -29,6 +29,8 @@ pub struct Wish {
     pub events: u64,
     /// Reads nothing once it has subscribed.
     pub stalls: bool,
+    /// Wants pages in binary.
+    pub binary: bool,
 }
 
 /// Connections and what they have got.
@@ -139,10 +141,13 @@ async fn connection(address: SocketAddr, wish: Wish, count: &Count) -> Outcome<(
     }
     let stream = socket.connect(address).await?;
     stream.set_nodelay(true)?;
-    let request = "GET /wakelog HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\n\
+    let form = ["json", "bin"][usize::from(wish.binary)];
+    let request = format!(
+        "GET /wakelog HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\n\
         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-        Sec-WebSocket-Protocol: wakelog.v1.json\r\n\r\n";
+        Sec-WebSocket-Protocol: wakelog.v1.{form}\r\n\r\n"
+    );
     send(&stream, request.as_bytes()).await?;
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -167,8 +172,12 @@ async fn connection(address: SocketAddr, wish: Wish, count: &Count) -> Outcome<(
 }
 
 async fn read(stream: &TcpStream, wish: &Wish, count: &Count) -> Outcome<()> {
-    let (mut events, mut live) = (Needle::new(words::EVENT), Needle::new(words::LIVE));
-    let stamp = Finder::new(words::STAMP);
+    let (event, stamp) = match wish.binary {
+        true => (words::EVENT_BIN, words::STAMP_BIN),
+        false => (words::EVENT, words::STAMP),
+    };
+    let (mut events, mut live) = (Needle::new(event), Needle::new(words::LIVE));
+    let stamp = Finder::new(stamp);
     let (mut is_live, mut got, mut bytes, mut paid) = (false, 0, 0, 0);
     loop {
         stream.readable().await?;
@@ -211,7 +220,7 @@ fn arrived(stamp: &Finder<'_>, chunk: &[u8], count: &Count) {
     let now = words::clock();
     let mut delays = count.delays.borrow_mut();
     for at in stamp.find_iter(chunk) {
-        let digits = chunk.get(at + words::STAMP.len()..);
+        let digits = chunk.get(at + stamp.needle().len()..);
         let digits = digits.and_then(|rest| rest.get(..words::STAMP_DIGITS));
         let text = digits.and_then(|digits| std::str::from_utf8(digits).ok());
         if let Some(then) = text.and_then(|text| text.parse::<u64>().ok()) {

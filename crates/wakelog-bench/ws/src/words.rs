@@ -12,10 +12,14 @@ const PAYLOAD: usize = 100;
 
 /// Stands before the time at which an event was published.
 pub const STAMP: &[u8] = b"\"t=";
+pub const STAMP_BIN: &[u8] = b"t=";
 pub const STAMP_DIGITS: usize = 20;
 
 /// Stands before each event.
 pub const EVENT: &[u8] = b"{\"offset\":";
+
+/// Stands in each event of a binary page: what its payload begins with.
+pub const EVENT_BIN: &[u8] = b"t=00";
 
 /// Ends the first page after which nothing more waits.
 pub const LIVE: &[u8] = b"\"live\":true";
@@ -83,7 +87,7 @@ impl Pages {
             },
             ..PageEvent::default()
         });
-        let page = EncodedPage::from_iter(events);
+        let page = EncodedPage::new(&events.collect::<Vec<_>>(), false);
         let position: Position = format!("{}{}", self.stem, self.next).parse()?;
         let message = ServerMessage::Events {
             sub: "s".to_owned(),

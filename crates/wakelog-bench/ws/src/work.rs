@@ -48,6 +48,7 @@ pub const WORKS: [Work; 5] = [
         ],
         kinds: &[
             Kind::Wakelog,
+            Kind::WakelogBin,
             Kind::Axum,
             Kind::Fast,
             Kind::AxumEach,
@@ -65,7 +66,7 @@ pub const WORKS: [Work; 5] = [
             "p99 ms of a sync",
             "p99 ms without it",
         ],
-        kinds: &[Kind::Wakelog, Kind::Axum, Kind::Fast],
+        kinds: &[Kind::Wakelog, Kind::WakelogBin, Kind::Axum, Kind::Fast],
         run: live,
         rounds: (3, 1),
     },
@@ -113,12 +114,13 @@ fn millis(mut nanos: Vec<u64>, share: f64) -> f64 {
     rank.map_or(f64::NAN, |rank| wide(nanos[rank]) / 1e6)
 }
 
-fn listeners(clients: usize, events: u64) -> impl Iterator<Item = Wish> {
+fn listeners(kind: Kind, clients: usize, events: u64) -> impl Iterator<Item = Wish> {
     let wish = Wish {
         topic: "live".to_owned(),
         start: "latest",
         events,
         stalls: false,
+        binary: kind == Kind::WakelogBin,
     };
     std::iter::repeat_n(wish, clients)
 }
@@ -137,6 +139,7 @@ fn storm(kind: Kind, dir: &Path, scale: Scale) -> Outcome<Vec<f64>> {
             start: "earliest",
             events,
             stalls: false,
+            binary: kind == Kind::WakelogBin,
         }),
     );
     fleet.until_content(clients)?;
@@ -159,7 +162,7 @@ fn live(kind: Kind, dir: &Path, scale: Scale) -> Outcome<Vec<f64>> {
     let syncs = times(&server.ask(&format!("publish {} 50", scale.pick(100, 50)))?);
     let mut fleet = Fleet::new()?;
     // One event more than counted: with it the fleet is warm.
-    fleet.launch(server.address, listeners(clients, events + 1));
+    fleet.launch(server.address, listeners(kind, clients, events + 1));
     fleet.until_ready(clients)?;
     server.ask("publish 1 0")?;
     fleet.linger(Duration::from_millis(300));
@@ -172,7 +175,7 @@ fn live(kind: Kind, dir: &Path, scale: Scale) -> Outcome<Vec<f64>> {
     let cpu = (server.cpu()? - cpu) / 1_000.0 / deliveries;
     let delays = fleet.count.delays.take();
     let (p50, p99) = (millis(delays.clone(), 0.5), millis(delays, 0.99));
-    let sync = if kind == Kind::Wakelog {
+    let sync = if matches!(kind, Kind::Wakelog | Kind::WakelogBin) {
         millis(syncs, 0.99)
     } else {
         0.0
@@ -185,12 +188,12 @@ fn idle(kind: Kind, dir: &Path, scale: Scale) -> Outcome<Vec<f64>> {
     let mut server = Server::start(kind, dir)?;
     let mut fleet = Fleet::new()?;
     // What is made once is no cost of a connection.
-    fleet.launch(server.address, listeners(50, 1));
+    fleet.launch(server.address, listeners(kind, 50, 1));
     fleet.until_ready(50)?;
     server.ask("publish 1 0")?;
     fleet.linger(Duration::from_millis(200));
     let before = server.memory()?.all;
-    fleet.launch(server.address, listeners(clients, 1));
+    fleet.launch(server.address, listeners(kind, clients, 1));
     fleet.until_ready(50 + clients)?;
     server.ask("publish 1 0")?;
     fleet.until_content(50 + clients)?;
@@ -216,14 +219,14 @@ fn flood(kind: Kind, dir: &Path, scale: Scale, stalled: usize) -> Outcome<(f64, 
     let (readers, fill, events) = (100, 8_000, scale.pick(40_000, 10_000));
     let mut server = Server::start(kind, dir)?;
     let mut fleet = Fleet::new()?;
-    fleet.launch(server.address, listeners(readers, fill + events));
+    fleet.launch(server.address, listeners(kind, readers, fill + events));
     fleet.until_ready(readers)?;
     let before = server.memory()?.all;
     let stalls = |wish| Wish {
         stalls: true,
         ..wish
     };
-    fleet.launch(server.address, listeners(stalled, 0).map(stalls));
+    fleet.launch(server.address, listeners(kind, stalled, 0).map(stalls));
     fleet.until_ready(readers + stalled)?;
     fleet.linger(Duration::from_millis(500));
     server.ask(&format!("flood {fill}"))?;
@@ -252,6 +255,7 @@ fn backlog(kind: Kind, dir: &Path, scale: Scale) -> Outcome<Vec<f64>> {
             start: "earliest",
             events,
             stalls: false,
+            binary: kind == Kind::WakelogBin,
         }],
     );
     fleet.until_content(1)?;

@@ -20,8 +20,8 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 use super::builder::Settings;
 use super::desk::{Command, Desk, FAREWELL};
 use super::event::Ended;
-use super::wire::{decode, encode};
-use crate::protocol::{ClientMessage, Hello, SUBPROTOCOL, Welcome};
+use super::wire::{decode, decode_binary, encode};
+use crate::protocol::{ClientMessage, Hello, SUBPROTOCOL, SUBPROTOCOL_BIN, Welcome};
 
 /// A message of the server may be one event of any size that its log takes.
 const MESSAGE_BYTES_MAX: usize = 256 << 20;
@@ -117,10 +117,9 @@ async fn dial(settings: &Settings) -> Result<(Socket, String), Error> {
 fn request(settings: &Settings) -> Result<Request, Error> {
     let mut request = settings.url.as_str().into_client_request()?;
     let headers = request.headers_mut();
-    headers.insert(
-        "sec-websocket-protocol",
-        HeaderValue::from_static(SUBPROTOCOL),
-    );
+    // A server that does not know the first takes the second.
+    let offer = format!("{SUBPROTOCOL_BIN}, {SUBPROTOCOL}");
+    headers.insert("sec-websocket-protocol", HeaderValue::from_str(&offer)?);
     for (name, value) in &settings.headers {
         let name: HeaderName = name.parse().map_err(|_| Error::Utf8(name.clone()))?;
         headers.append(name, HeaderValue::from_str(value)?);
@@ -169,6 +168,16 @@ async fn converse(
                         Ok(message) => desk.hear(message, heard),
                         Err(error) => {
                             tracing::warn!(%error, "the server sent what is no message");
+                            return CUT;
+                        }
+                    }
+                }
+                Some(Ok(Message::Binary(bytes))) => {
+                    heard = Instant::now();
+                    match decode_binary(&bytes) {
+                        Some(message) => desk.hear(message, heard),
+                        None => {
+                            tracing::warn!("the server sent a broken page");
                             return CUT;
                         }
                     }

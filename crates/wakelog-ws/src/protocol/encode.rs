@@ -5,23 +5,23 @@ use std::fmt::Write as _;
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
 use super::code::ErrorCode;
-use super::page::PageText;
+use super::page::PageMessage;
 use super::server::ServerMessage;
 
 impl ServerMessage {
-    /// The message as text.
+    /// The message as text. A page that was written in binary has none.
     #[must_use]
     pub fn encode(&self) -> String {
         match self.encode_page() {
-            Some(page) => page.concat(),
+            Some(page) => page.text(),
             // The other types are plain: writing them into a string cannot fail.
             None => serde_json::to_string(self).unwrap_or_default(),
         }
     }
 
-    /// The text of `events` and `volatile`, whose events are not copied; none for other messages.
+    /// `events` and `volatile`, whose events are not copied; none for other messages.
     #[must_use]
-    pub fn encode_page(&self) -> Option<PageText> {
+    pub fn encode_page(&self) -> Option<PageMessage> {
         let Self::Events {
             sub,
             page,
@@ -32,19 +32,25 @@ impl ServerMessage {
         else {
             return None;
         };
+        let (at, page) = (position.to_string(), page.clone());
+        if page.binary {
+            let lengths = [sub, &at].map(|name| u8::try_from(name.len()).unwrap_or(u8::MAX));
+            let head = [1, u8::from(*live), lengths[0], lengths[1]];
+            let head = [&head, sub.as_bytes(), at.as_bytes()].concat();
+            return Some(PageMessage { head, page });
+        }
         // Nor can writing a string.
         let sub = serde_json::to_string(sub).unwrap_or_default();
-        let (bytes, at) = (page.bytes(), position.to_string());
         // Up to and with its last dot. A position has nothing to escape.
         let stem = at.trim_end_matches(|digit: char| digit.is_ascii_digit());
-        let kind = if *volatile { "volatile" } else { "events" };
+        let (kind, bytes) = (["events", "volatile"][usize::from(*volatile)], page.bytes());
         let mut head = format!(r#"{{"type":"{kind}","sub":{sub},"stem":"{stem}","#);
         let _ = write!(
             head,
             r#""position":"{at}","bytes":{bytes},"live":{live},"events":["#
         );
-        let events = page.body().clone();
-        Some(PageText { head, events })
+        let head = head.into_bytes();
+        Some(PageMessage { head, page })
     }
 }
 

@@ -21,15 +21,18 @@ pub use decode::decode;
 pub(crate) use decode::present;
 pub use names::{NameError, check_consumer};
 pub use outgoing::Outgoing;
-pub use page::{EncodedPage, PageEvent, PageText};
+pub use page::{EncodedPage, PageEvent, PageMessage};
 pub use payload::{Bare, ENCODING_ATTRIBUTE, Encoding, Payload};
 pub use server::{
     CursorState, Failure, Limits, LoadedCursor, Reconnect, Reset, ResetReason, ServerMessage,
     Welcome,
 };
 
-/// The WebSocket subprotocol that this crate speaks.
+/// The WebSocket subprotocol that every client can speak.
 pub const SUBPROTOCOL: &str = "wakelog.v1.json";
+
+/// The one in which pages are binary messages.
+pub const SUBPROTOCOL_BIN: &str = "wakelog.v1.bin";
 
 /// The topic that every subscription hears without naming it.
 pub const EVERYONE: &str = "$all";

@@ -72,7 +72,7 @@ fn every_client_message_of_the_document_decodes() {
     }
 }
 
-fn example_page() -> EncodedPage {
+fn example_page(binary: bool) -> EncodedPage {
     let first = PageEvent {
         offset: 1042,
         time: 1_767_225_600_000_000,
@@ -98,17 +98,18 @@ fn example_page() -> EncodedPage {
         payload: bare(None, &[0, 1, 2, 255]),
         ..PageEvent::default()
     };
-    EncodedPage::from_iter([first, second, third])
+    EncodedPage::new(&[first, second, third], binary)
 }
 
 fn example_typing() -> EncodedPage {
     let event = Outgoing::to("room.42", Payload::text("")).name("typing");
     let event = event.id("c0ffee-21").from("alice-laptop").volatile();
     let time = 1_767_225_600_000_400;
-    EncodedPage::from_iter([PageEvent {
+    let event = PageEvent {
         time,
         ..PageEvent::volatile(&event, 2042)
-    }])
+    };
+    EncodedPage::new(&[event], false)
 }
 
 fn example_welcome() -> ServerMessage {
@@ -154,7 +155,11 @@ fn server_messages() -> Vec<ServerMessage> {
     use ServerMessage as M;
     let sub = || "room".to_owned();
     let at = |offset| position(offset);
-    let (page, empty, typing) = (example_page(), EncodedPage::default(), example_typing());
+    let (page, empty, typing) = (
+        example_page(false),
+        EncodedPage::default(),
+        example_typing(),
+    );
     let gap = Gap {
         from: 1042,
         to: 1500,
@@ -197,6 +202,34 @@ fn every_server_message_of_the_document_is_what_the_encoder_writes() {
         let encoded: Value = serde_json::from_str(&message.encode()).unwrap();
         assert_eq!(documented, encoded);
     }
+}
+
+/// The bytes of PROTOCOL.md, whose lines end with what they are.
+fn documented_bytes() -> Vec<u8> {
+    let block = DOCUMENT.split("```hex server\n").nth(1).unwrap();
+    let lines = block.split("```").next().unwrap().lines();
+    let digits = lines.flat_map(|line| line.split(" |").next().unwrap().split_whitespace());
+    digits
+        .map(|pair| u8::from_str_radix(pair, 16).unwrap())
+        .collect()
+}
+
+#[test]
+fn the_binary_page_of_the_document_is_what_the_encoder_writes() {
+    let message = ServerMessage::Events {
+        sub: "room".to_owned(),
+        page: example_page(true),
+        position: position(1050),
+        live: false,
+        volatile: false,
+    };
+    let page = message.encode_page().unwrap();
+    let bytes = page.pieces().concat();
+    assert_eq!(bytes, documented_bytes(), "{bytes:02x?}");
+    assert!(page.is_binary() && page.text().is_empty());
+    let [head, events, _] = page.pieces();
+    let said = format!("in {} bytes, {} of them events", bytes.len(), events.len());
+    assert!(DOCUMENT.contains(&said), "{said}, {}", head.len());
 }
 
 #[test]
@@ -359,10 +392,9 @@ fn delivered(encoding: Option<Encoding>, payload: &[u8]) -> String {
         payload: bare(encoding, payload),
         ..PageEvent::default()
     };
-    let page = EncodedPage::from_iter([event]);
+    let page = EncodedPage::new(&[event], false);
     let prefix = r#"{"offset":0,"time":0,"topics":[],"#;
-    page.body()
-        .strip_prefix(prefix)
+    page.strip_prefix(prefix)
         .unwrap()
         .strip_suffix('}')
         .unwrap()

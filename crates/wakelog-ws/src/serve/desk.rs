@@ -16,7 +16,7 @@ use super::hub::Shared;
 use super::readers::Readers;
 use super::registry::{Claimed, Connection, End, Place};
 use super::upgrade::{Ticket, Upgrade};
-use crate::protocol::{EVERYONE, Failure, Grant, Outgoing, personal};
+use crate::protocol::{EVERYONE, Failure, Grant, Outgoing, SUBPROTOCOL_BIN, personal};
 use crate::session::{AppendKey, OpenFailure, Opened, ReadAnswer, Request, Session, SubKey};
 use crate::source::{EventSource, ReaderSpec, SourceCursor as _, SourceReader as _};
 
@@ -32,6 +32,7 @@ pub(super) struct Desk<S: EventSource> {
     /// What was appended and waits for the disk.
     pub(super) syncs: FuturesOrdered<Work<S>>,
     readers: Readers<S::Reader>,
+    binary: bool,
     pub(super) library: Option<String>,
     pub(super) principal: Arc<Principal>,
     /// Until `hello` has been answered.
@@ -56,6 +57,7 @@ impl<S: EventSource> Desk<S> {
             syncs: FuturesOrdered::new(),
             readers: Readers::new(Arc::clone(&connection)),
             connection,
+            binary: upgrade.subprotocol() == Some(SUBPROTOCOL_BIN),
             library: None,
             principal: Arc::default(),
             upgrade: Some(upgrade),
@@ -224,6 +226,7 @@ impl<S: EventSource> Desk<S> {
             filters,
             identities: identities.cloned().collect(),
             start,
+            binary: self.binary,
         };
         // What is no filter is refused by the source.
         let heard = FilterSet::new(&spec.filters, Some(&spec.identities));

@@ -1,6 +1,6 @@
 //! What goes over a socket, free of any WebSocket library's types.
 
-use crate::protocol::{CloseCode, PageText};
+use crate::protocol::{CloseCode, PageMessage};
 
 /// A WebSocket message, in either direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -8,10 +8,10 @@ use crate::protocol::{CloseCode, PageText};
 pub enum Frame {
     /// A text message.
     Text(String),
-    /// A text message in pieces, from the hub alone: the long one is shared with other connections.
-    /// Who cannot send it so sends [`PageText::concat`].
-    Page(PageText),
-    /// A binary message; its content does not matter, it is refused.
+    /// A message in pieces, from the hub alone: the long one is shared with other connections. It
+    /// is text or [binary](PageMessage::is_binary).
+    Page(PageMessage),
+    /// A binary message of a client; its content does not matter, it is refused.
     Binary,
     /// A ping or pong that arrived. The library below answers pings.
     Alive,

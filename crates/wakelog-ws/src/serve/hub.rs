@@ -103,7 +103,7 @@ impl<S: EventSource> Shared<S> {
         }
         let position = self.source.end();
         let offset = position.offset;
-        let page = EncodedPage::from_iter([PageEvent::volatile(event, offset)]);
+        let page = EncodedPage::new(&[PageEvent::volatile(event, offset)], false);
         if page.bytes() > u64::try_from(self.config.limits.message_bytes).unwrap_or(u64::MAX) {
             let text = "longer than a message may be";
             return Err(Failure::new(ErrorCode::TooLarge, text));
@@ -232,8 +232,9 @@ impl<S: EventSource> Hub<S> {
     /// Serves one connection until it ends. To be called within a tokio runtime with its timers on.
     ///
     /// The ticket is [`accept`](Hub::accept)'s, and the socket must have been upgraded with the
-    /// subprotocol [`SUBPROTOCOL`](crate::protocol::SUBPROTOCOL). Its limits of message size must
-    /// not be below those of the hub, and it must bound of how many frames a message may be made.
+    /// [subprotocol](crate::Upgrade::subprotocol) of what was accepted. Its limits of message size
+    /// must not be below those of the hub, and it must bound of how many frames a message may be
+    /// made.
     pub async fn serve<F>(&self, socket: F, ticket: Ticket)
     where
         F: Stream<Item = Result<Frame, FrameError>> + Sink<Frame, Error = FrameError> + Unpin,

@@ -10,7 +10,7 @@ use derive_more::Debug;
 use super::driver::now;
 use super::hub::Hub;
 use super::registry::Place;
-use crate::protocol::SUBPROTOCOL;
+use crate::protocol::{SUBPROTOCOL, SUBPROTOCOL_BIN};
 use crate::settings::settings;
 use crate::source::EventSource;
 
@@ -63,10 +63,13 @@ impl Upgrade {
         self.peer
     }
 
-    fn offers_subprotocol(&self) -> bool {
-        self.headers("sec-websocket-protocol")
-            .flat_map(|list| list.split(','))
-            .any(|one| one.trim() == SUBPROTOCOL)
+    /// The first subprotocol in the client's list that there is: with it the upgrade is answered.
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<&'static str> {
+        let lists = self.headers("sec-websocket-protocol");
+        let mut offered = lists.flat_map(|list| list.split(',')).map(str::trim);
+        let ours = [SUBPROTOCOL, SUBPROTOCOL_BIN];
+        offered.find_map(|name| ours.into_iter().find(|own| *own == name))
     }
 
     /// URLs end up in the logs of servers and proxies; a token in one is a token for many readers.
@@ -138,7 +141,7 @@ impl<S: EventSource> Hub<S> {
         if self.is_draining() {
             return Err(Refusal::new(503, "the server is stopping"));
         }
-        if !upgrade.offers_subprotocol() {
+        if upgrade.subprotocol().is_none() {
             let text = format!("offer the WebSocket subprotocol {SUBPROTOCOL}");
             return Err(Refusal::new(400, text));
         }

@@ -109,4 +109,6 @@ pub struct ReaderSpec {
     pub identities: Vec<String>,
     /// Where to begin: earliest, latest, an offset or a position.
     pub start: Start,
+    /// Whether pages that hold events are binary, or JSON.
+    pub binary: bool,
 }

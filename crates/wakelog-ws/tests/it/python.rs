@@ -25,6 +25,15 @@ fn python() -> Option<PathBuf> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_python_client_is_told_the_story() {
+    is_told_the_story("wakelog.v1.json").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_python_client_is_told_the_story_in_binary() {
+    is_told_the_story("wakelog.v1.bin").await;
+}
+
+async fn is_told_the_story(subprotocol: &str) {
     let Some(python) = python() else {
         return;
     };
@@ -36,7 +45,8 @@ async fn a_python_client_is_told_the_story() {
         command
             .arg("-B")
             .arg(&script)
-            .arg(format!("ws://{address}/wakelog"));
+            .arg(format!("ws://{address}/wakelog"))
+            .arg(subprotocol);
         let output = spawn_blocking(move || command.output().unwrap()).await;
         let output = output.unwrap();
         let text = String::from_utf8_lossy(&output.stderr);

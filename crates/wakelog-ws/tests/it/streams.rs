@@ -113,7 +113,8 @@ impl Source {
     pub(crate) async fn open(address: SocketAddr, query: &str, last: &str) -> Result<Self, u16> {
         let mut stream = within(TcpStream::connect(address)).await.unwrap();
         let last = match last {
-            "" => String::new(),
+            // Whatever else a request offers, a stream is text.
+            "" => "Sec-WebSocket-Protocol: wakelog.v1.bin\r\n".to_owned(),
             id => format!("Last-Event-ID: {id}\r\n"),
         };
         let request = format!("GET /wakelog/events?{query} HTTP/1.0\r\nHost: x\r\n{last}\r\n");

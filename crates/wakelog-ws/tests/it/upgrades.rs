@@ -195,3 +195,28 @@ async fn the_hook_sees_the_upgrade_and_has_only_so_much_time() {
     }
     ann.publish("2", "a", "the session goes on").await;
 }
+
+/// The client's list decides, as far as the server knows what is in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_subprotocol_that_is_known_is_selected() {
+    let (_dir, server) = server(|hub| hub).await;
+    for (offered, selected) in [
+        ("wakelog.v1.bin", "wakelog.v1.bin"),
+        ("wakelog.v1.bin, wakelog.v1.json", "wakelog.v1.bin"),
+        ("wakelog.v1.json,wakelog.v1.bin", "wakelog.v1.json"),
+        ("wakelog.v2.bin, wakelog.v1.json", "wakelog.v1.json"),
+    ] {
+        let stream = within(TcpStream::connect(server.address)).await.unwrap();
+        let headers = [("sec-websocket-protocol", offered)];
+        let (_client, answer) = Client::request(stream, "/wakelog", &headers).await.unwrap();
+        assert_eq!(answer["sec-websocket-protocol"], selected, "{offered}");
+    }
+    for unknown in ["wakelog.v1", "wakelog.v1.BIN", "wakelog.v2.bin, wakelog"] {
+        let headers = [("sec-websocket-protocol", unknown)];
+        assert_eq!(
+            status(&server, "/wakelog", &headers).await,
+            400,
+            "{unknown}"
+        );
+    }
+}

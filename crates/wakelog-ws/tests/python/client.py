@@ -6,12 +6,14 @@ answers heartbeats, pays credit back, and keeps the position of each subscriptio
 
 import base64
 import json
+import struct
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-SUBPROTOCOL = Subprotocol("wakelog.v1.json")
+JSON = Subprotocol("wakelog.v1.json")
+BIN = Subprotocol("wakelog.v1.bin")
 PATIENCE_S = 20
 
 
@@ -20,6 +22,49 @@ def payload_of(event):
     if "base64" in event:
         return base64.b64decode(event["base64"])
     return event["data"] if "data" in event else event.get("text", "")
+
+
+def payload_field(mark, payload):
+    """Section 17: the field in which the JSON form would have it."""
+    if mark == 1:
+        try:
+            return {"data": json.loads(payload)}
+        except ValueError:
+            pass
+    try:
+        if mark != 3 or not payload:
+            return {"text": payload.decode()}
+    except UnicodeDecodeError:
+        pass
+    return {"base64": base64.b64encode(payload).decode()}
+
+
+def page_of(message):
+    """Section 17: a binary page as the JSON form says it; None for kinds that are not known."""
+    kind, flags, sub, position = message[:4]
+    if kind != 1:
+        return None
+    at = 4 + sub + position
+    sub, position = message[4 : 4 + sub].decode(), message[4 + sub : at].decode()
+    page = {"type": "events", "sub": sub, "position": position, "live": bool(flags & 1)}
+    page |= {"stem": position[: position.rindex(".") + 1], "bytes": len(message) - at, "events": []}
+    while at < len(message):
+        offset, time, mark, names, payload = struct.unpack_from("<QQBII", message, at)
+        event = {"offset": offset, "time": time, "topics": []}
+        at += 25
+        payload_at = at + names
+        while at < payload_at:
+            tag, length = struct.unpack_from("<BI", message, at)
+            name = message[at + 5 : at + 5 + length].decode()
+            at += 5 + length
+            if tag in (1, 2):
+                event.setdefault(("topics", "not_to")[tag - 1], []).append(name)
+            elif tag in (3, 4, 5):
+                event[("name", "id", "from")[tag - 3]] = name
+        at += payload
+        page["events"].append(event | payload_field(mark, message[payload_at:at]))
+    assert at == len(message)
+    return page
 
 
 class Closed(Exception):
@@ -37,11 +82,11 @@ class Closed(Exception):
 
 
 class Client:
-    def __init__(self, url, **hello):
+    def __init__(self, url, subprotocol=JSON, **hello):
         self.socket = connect(
-            url, subprotocols=[SUBPROTOCOL], compression=None, open_timeout=PATIENCE_S, max_size=None
+            url, subprotocols=[subprotocol], compression=None, open_timeout=PATIENCE_S, max_size=None
         )
-        assert self.socket.subprotocol == SUBPROTOCOL
+        assert self.socket.subprotocol == subprotocol
         self.positions = {}
         self.say("hello", **hello)
         self.welcome = self.expect("welcome")
@@ -56,8 +101,13 @@ class Client:
                 text = self.socket.recv(timeout=PATIENCE_S)
             except ConnectionClosed as closed:
                 raise Closed(closed.rcvd.code if closed.rcvd else 1006) from None
-            message = json.loads(text)
+            message = page_of(text) if isinstance(text, bytes) else json.loads(text)
+            if message is None:
+                continue
             kind = message["type"]
+            # Pages that hold events are text in the one form, and bytes in the other.
+            if kind == "events" and message["events"]:
+                assert isinstance(text, bytes) == (self.socket.subprotocol == BIN)
             if kind == "heartbeat":
                 self.say("heartbeat")
                 self.positions.update(message["positions"])

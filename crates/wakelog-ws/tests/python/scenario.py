@@ -20,8 +20,9 @@ def includes(found, wanted):
 class Player:
     """A method for each kind of step, a parameter for each of its fields."""
 
-    def __init__(self, url):
+    def __init__(self, url, subprotocol):
         self.url = url
+        self.subprotocol = subprotocol
         self.clients = {}
         self.ends = {}
         self.names = {}
@@ -37,7 +38,7 @@ class Player:
         return json.dumps(reduce(getitem, path[1].split("."), self.names))
 
     def do_come(self, who, consumer, cursor):
-        self.clients[who] = Client(self.url, consumer=consumer)
+        self.clients[who] = Client(self.url, self.subprotocol, consumer=consumer)
         includes(self.clients[who].welcome["cursor"], cursor)
 
     def do_read(self, who, filters, at, answer={"type": "subscribed"}):
@@ -90,8 +91,8 @@ class Player:
             raise AssertionError("let in")
 
 
-def main(url):
-    player = Player(url)
+def main(url, subprotocol):
+    player = Player(url, subprotocol)
     acts = Path(__file__).parent.parent / "scenario.json"
     for act in json.loads(acts.read_text()):
         for step in act["steps"]:
@@ -101,4 +102,4 @@ def main(url):
 
 
 if __name__ == "__main__":
-    print(*main(sys.argv[1]))
+    print(*main(*sys.argv[1:]))

@@ -22,6 +22,8 @@ use crate::{Outcome, words};
 pub enum Kind {
     /// `Hub::axum_router`, whose upgrades and frames are the hub's own.
     Wakelog,
+    /// The same, to clients that want pages in binary.
+    WakelogBin,
     /// An axum handler that says the same messages.
     Axum,
     /// fastwebsockets under hyper, likewise.
@@ -35,8 +37,9 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 6] = [
+    pub const ALL: [Kind; 7] = [
         Kind::Wakelog,
+        Kind::WakelogBin,
         Kind::Axum,
         Kind::Fast,
         Kind::AxumEach,
@@ -47,6 +50,7 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::Wakelog => "wakelog",
+            Kind::WakelogBin => "wakelog, .bin",
             Kind::Axum => "axum",
             Kind::Fast => "fastwebsockets",
             Kind::AxumEach => "axum, a message an event",
@@ -98,7 +102,9 @@ fn start(
     let bare = bare::Bare::new(each);
     let stock = bare.stock();
     match kind {
-        Kind::Wakelog => return Ok(Box::new(hub::start(dir, listener, runtime)?)),
+        Kind::Wakelog | Kind::WakelogBin => {
+            return Ok(Box::new(hub::start(dir, listener, runtime)?));
+        }
         Kind::Axum | Kind::AxumEach => runtime.spawn(axum::serve(listener, stock)),
         Kind::Fast | Kind::FastEach => runtime.spawn(fast::serve(listener, stock)),
         Kind::Plain => runtime.spawn(plain::serve(listener, stock)),

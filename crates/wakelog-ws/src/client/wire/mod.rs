@@ -1,8 +1,10 @@
 //! The messages of [`protocol`](crate::protocol), seen from the other side.
 
+mod binary;
 mod decode;
 mod encode;
 
+pub(super) use binary::decode_binary;
 pub(super) use decode::{Heard, Page, decode};
 pub(super) use encode::encode;
 

@@ -292,7 +292,7 @@ impl Driver {
         if events.is_empty() {
             return caught_up(reader.next);
         }
-        let (page, more) = (EncodedPage::from_iter(events), reader.next < end);
+        let (page, more) = (EncodedPage::new(&events, false), reader.next < end);
         let at = at(reader.next);
         ReadAnswer::Page(ReadPage { page, at, more })
     }

@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, SEC_WEBSOCKET_PROTOCOL,
+};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
@@ -55,7 +57,12 @@ impl<S: EventSource> Hub<S> {
     /// headers, and whether it may read each topic.
     pub async fn events(&self, request: Request) -> Response {
         let peer = peer_of(&request);
-        let request = request.map(drop);
+        let mut request = request.map(drop);
+        // The stream is text, whatever else the request offers.
+        let subprotocol = HeaderValue::from_static(SUBPROTOCOL);
+        request
+            .headers_mut()
+            .insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
         let query = request.uri().query().unwrap_or_default().as_bytes();
         let mut wanted = Wanted::default();
         for (key, value) in form_urlencoded::parse(query) {
@@ -72,8 +79,7 @@ impl<S: EventSource> Hub<S> {
             let text = "name the topics: ?topics=room.42,room.43".to_owned();
             return text_response(StatusCode::BAD_REQUEST, text).map(Body::from);
         }
-        let upgrade = describe(&request, peer).header("sec-websocket-protocol", SUBPROTOCOL);
-        let ticket = match self.accept(upgrade).await {
+        let ticket = match self.accept(describe(&request, peer)).await {
             Ok(ticket) => ticket,
             Err(refusal) => return refuse(refusal).map(Body::from),
         };

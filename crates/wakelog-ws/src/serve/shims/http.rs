@@ -75,7 +75,9 @@ impl<S: EventSource> Hub<S> {
         request: &Request<()>,
         peer: Option<SocketAddr>,
     ) -> (Response<String>, Option<Ticket>) {
-        let ticket = match self.accept(describe(request, peer)).await {
+        let upgrade = describe(request, peer);
+        let selected = upgrade.subprotocol().unwrap_or(SUBPROTOCOL);
+        let ticket = match self.accept(upgrade).await {
             Ok(ticket) => ticket,
             Err(refusal) => return (refuse(refusal), None),
         };
@@ -84,7 +86,7 @@ impl<S: EventSource> Hub<S> {
             let response = text_response(StatusCode::BAD_REQUEST, text.to_owned());
             return (response, None);
         };
-        let selected = HeaderValue::from_static(SUBPROTOCOL);
+        let selected = HeaderValue::from_static(selected);
         response
             .headers_mut()
             .insert(SEC_WEBSOCKET_PROTOCOL, selected);

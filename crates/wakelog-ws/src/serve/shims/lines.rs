@@ -78,7 +78,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Sink<Frame> for Lines<I> {
     fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), FrameError> {
         let line = match frame {
             Frame::Text(text) => one_line(text),
-            Frame::Page(page) => one_line(page.concat()),
+            Frame::Page(page) => one_line(page.text()),
             Frame::Close { code, reason } => {
                 format!(r#"{{"type":"close","code":{code},"reason":"{reason}"}}"#)
             }

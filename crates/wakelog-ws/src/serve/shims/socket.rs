@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, O
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, error::ProtocolError};
 
-use crate::protocol::PageText;
+use crate::protocol::PageMessage;
 use crate::serve::frame::{Frame, FrameError};
 
 const BUFFER: usize = 4 << 10;
@@ -79,16 +79,20 @@ const SHORT: usize = 1 << 10;
 struct Whole {
     /// The head of the frame and that of the message; and all the rest if that is short.
     front: Vec<u8>,
-    page: Option<PageText>,
+    page: Option<PageMessage>,
     written: usize,
 }
 
 impl Whole {
-    fn new(page: PageText) -> io::Result<Self> {
+    fn new(page: PageMessage) -> io::Result<Self> {
         let pieces = page.pieces();
         let length = pieces.iter().map(|piece| piece.len()).sum::<usize>();
+        let data = match page.is_binary() {
+            true => Data::Binary,
+            false => Data::Text,
+        };
         let header = FrameHeader {
-            opcode: OpCode::Data(Data::Text),
+            opcode: OpCode::Data(data),
             ..FrameHeader::default()
         };
         let [head, events, tail] = pieces;
@@ -98,10 +102,10 @@ impl Whole {
         header
             .format(to_u64(length)?, &mut front)
             .map_err(io::Error::other)?;
-        front.extend_from_slice(head.as_bytes());
+        front.extend_from_slice(head);
         if short {
-            front.extend_from_slice(events.as_bytes());
-            front.extend_from_slice(tail.as_bytes());
+            front.extend_from_slice(events);
+            front.extend_from_slice(tail);
         }
         Ok(Self {
             front,
@@ -113,9 +117,9 @@ impl Whole {
     /// What is not written yet.
     fn rest(&self) -> [IoSlice<'_>; 3] {
         let mut skip = self.written;
-        let page = self.page.as_ref().map(PageText::pieces);
+        let page = self.page.as_ref().map(PageMessage::pieces);
         let [_, events, tail] = page.unwrap_or_default();
-        [&*self.front, events.as_bytes(), tail.as_bytes()].map(|piece| {
+        [&*self.front, events, tail].map(|piece| {
             let skipped = skip.min(piece.len());
             skip -= skipped;
             IoSlice::new(&piece[skipped..])
@@ -297,6 +301,7 @@ fn frame_error(error: tungstenite::Error) -> FrameError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::EncodedPage;
     use futures_util::{SinkExt as _, StreamExt as _};
     use hyper::body::Incoming;
     use hyper::{Request, Response};
@@ -307,15 +312,24 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
     use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
+    /// The message of a page.
+    fn whole(page: &PageMessage) -> Message {
+        match page.is_binary() {
+            true => Message::binary(page.pieces().concat()),
+            false => Message::text(page.text()),
+        }
+    }
+
     /// Pages go around the library, which answers pings meanwhile: no frame stands in another.
     #[tokio::test]
     async fn pages_and_pongs_take_turns_on_a_narrow_connection() {
         const PINGS: usize = 50;
         let (near, far) = tokio::io::duplex(64);
         let sizes = [0, 1, 40, 200, 70_000, 3, 1_024, 1_025, 300_000];
-        let page = |size: usize| PageText {
-            head: "[".to_owned(),
-            events: "x".repeat(size).into(),
+        // Text and binary by turns.
+        let page = |size: usize| PageMessage {
+            head: b"[".to_vec(),
+            page: EncodedPage::of("x".repeat(size), size % 2 == 1),
         };
         let server = async {
             let (mut sink, mut stream) = Socket::server(near, 1 << 10).await.split();
@@ -347,7 +361,8 @@ mod tests {
                 let (mut texts, mut pongs) = (Vec::new(), 0);
                 while texts.len() < 2 * sizes.len() || pongs == 0 {
                     match stream.next().await.unwrap().unwrap() {
-                        Message::Text(text) => texts.push(text.as_str().to_owned()),
+                        Message::Text(text) => texts.push(Message::Text(text)),
+                        Message::Binary(bytes) => texts.push(Message::Binary(bytes)),
                         Message::Pong(_) => pongs += 1,
                         other => panic!("{other:?}"),
                     }
@@ -355,7 +370,8 @@ mod tests {
                 texts
             };
             let ((), texts) = tokio::join!(ping, hear);
-            let expected = sizes.map(|size| [page(size).concat(), format!("after {size}")]);
+            let after = |size| Message::text(format!("after {size}"));
+            let expected = sizes.map(|size| [whole(&page(size)), after(size)]);
             assert!(texts == expected.concat(), "texts differ");
         };
         let both = async {
@@ -369,9 +385,9 @@ mod tests {
     #[tokio::test]
     async fn a_page_waits_for_the_one_before_it() {
         const PAGES: usize = 20;
-        let page = |n: usize| PageText {
-            head: format!("{n}["),
-            events: "x".repeat(50 * n * n).into(),
+        let page = |n: usize| PageMessage {
+            head: format!("{n}[").into_bytes(),
+            page: EncodedPage::of("x".repeat(50 * n * n), n % 2 == 1),
         };
         let (near, far) = tokio::io::duplex(64);
         let server = async {
@@ -392,7 +408,7 @@ mod tests {
             let mut socket = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
             for n in 0..PAGES {
                 let heard = socket.next().await.unwrap().unwrap();
-                assert!(heard.to_text().unwrap() == page(n).concat(), "page {n}");
+                assert!(heard == whole(&page(n)), "page {n}");
             }
         };
         let both = async { tokio::join!(server, client) };

@@ -178,7 +178,7 @@ impl Sink<Frame> for Events {
     fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), FrameError> {
         let text = match frame {
             Frame::Text(text) => self.write(&one_line(text)),
-            Frame::Page(page) => self.write(&one_line(page.concat())),
+            Frame::Page(page) => self.write(&one_line(page.text())),
             Frame::Close { .. } => {
                 self.over = true;
                 String::new()

@@ -41,7 +41,7 @@ fn page(offsets: std::ops::Range<u64>) -> EncodedPage {
         },
         ..PageEvent::default()
     });
-    events.collect()
+    EncodedPage::new(&events.collect::<Vec<_>>(), false)
 }
 
 fn events(offsets: std::ops::Range<u64>, more: bool) -> ReadAnswer {

@@ -62,7 +62,8 @@ pub struct LogSource {
     /// What was appended before is warm only by chance.
     born: u64,
     ledger: Arc<Mutex<Ledger>>,
-    pages: Arc<Pages>,
+    /// As JSON, and in binary.
+    pages: [Arc<Pages>; 2],
     cursors_max: u64,
     cursors_of_identity: u32,
     cursor_life: Duration,
@@ -85,7 +86,7 @@ impl LogSource {
             cold: Arc::new(Semaphore::new(COLD_READS)),
             born,
             ledger: Arc::default(),
-            pages: Arc::default(),
+            pages: [false, true].map(|binary| Arc::new(Pages::new(binary))),
             cursors_max,
             cursors_of_identity: CURSORS_OF_IDENTITY,
             cursor_life: CURSOR_LIFE,

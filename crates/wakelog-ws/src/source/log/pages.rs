@@ -30,13 +30,14 @@ type Offsets = (Epoch, Box<[u64]>);
 const RANGES_MAX: usize = 256;
 const RANGE_MAX: u64 = 16 << 10;
 
-/// The pages of all readers of a source that may be wanted again.
+/// The pages of a source that may be wanted again, of all readers that want them written so.
 #[derive(Debug)]
 pub(super) struct Pages {
     asked: Mutex<Cache<Asked, ReadPage, Bytes>>,
     written: Mutex<Cache<Offsets, EncodedPage, Bytes>>,
     /// What was fetched from the disk last, by whoever, and so is in memory.
     read: Mutex<VecDeque<Range<u64>>>,
+    binary: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -56,17 +57,17 @@ impl Weighter<Offsets, EncodedPage> for Bytes {
     }
 }
 
-impl Default for Pages {
-    fn default() -> Self {
+impl Pages {
+    /// No pages yet; they are written in binary, or as JSON.
+    pub(super) fn new(binary: bool) -> Self {
         Self {
             asked: Mutex::new(Cache::with_weighter(64, BYTES_MAX, Bytes)),
             written: Mutex::new(Cache::with_weighter(64, BYTES_MAX, Bytes)),
             read: Mutex::default(),
+            binary,
         }
     }
-}
 
-impl Pages {
     /// What was read for this, if a read would bring the same now, with the end of the log at
     /// `end`: a page that was cut by the end goes on when the log does.
     pub(super) fn answer(&self, asked: &Asked, end: u64) -> Option<ReadPage> {
@@ -92,7 +93,7 @@ impl Pages {
         }
     }
 
-    /// The text of these events.
+    /// These events as they stand in a message.
     pub(super) fn write(&self, page: &Page) -> EncodedPage {
         let events = page.iter();
         let Some(epoch) = events.clone().next().map(|event| event.position().epoch) else {
@@ -102,7 +103,8 @@ impl Pages {
         if let Some(written) = self.written.lock().get(&key) {
             return written.clone();
         }
-        let written: EncodedPage = events.map(describe).collect();
+        let events: Vec<_> = events.map(describe).collect();
+        let written = EncodedPage::new(&events, self.binary);
         self.written.lock().insert(key, written.clone());
         written
     }
@@ -142,7 +144,7 @@ mod tests {
             log.append("a", vec![b'x'; 100_000]).unwrap();
         }
         let mut reader = log.reader().level(ReadLevel::Visible).open().unwrap();
-        let pages = Pages::default();
+        let pages = Pages::new(false);
         let mut last = None;
         while let Some(page) = reader.page_of(1, usize::MAX).unwrap() {
             last = Some((pages.write(&page), page));
@@ -161,8 +163,8 @@ mod tests {
     fn what_is_asked_has_a_bound_as_well() {
         let position = "0f8fad5bd9cb469fa16570867728950e.3-9c1e22b7.0";
         let position: Position = position.parse().unwrap();
-        let page: EncodedPage = [PageEvent::default()].into_iter().collect();
-        let pages = Pages::default();
+        let page: EncodedPage = EncodedPage::new(&[PageEvent::default()], false);
+        let pages = Pages::new(false);
         let asked = |n: usize| -> Asked {
             let who = format!("{n:010000}");
             (who.into(), position, Grant::default())

@@ -24,6 +24,7 @@ pub struct LogReader {
     /// Why waiting is over; told by the next read.
     ended: Option<ReadError>,
     source: LogSource,
+    pages: Arc<Pages>,
     /// Filters and identities: what decides which events it sees. None for one that picks events
     /// from many places.
     pub(super) who: Option<Arc<str>>,
@@ -43,6 +44,7 @@ impl LogReader {
         Self {
             reader: Some(reader),
             ended: None,
+            pages: Arc::clone(&source.pages[usize::from(spec.binary)]),
             source,
             who,
             settled: !moved,
@@ -62,7 +64,7 @@ impl LogReader {
         if log.position().epoch != from.epoch || log.first_offset() > from.offset {
             return None;
         }
-        let read = self.source.pages.answer(asked, end)?;
+        let read = self.pages.answer(asked, end)?;
         // If the log is reopened just now, this judges the place anew, and the next read tells what
         // has become of it.
         let reader = self.reader.as_mut()?;
@@ -77,7 +79,7 @@ impl LogReader {
         self.settled = self.position().epoch == from.epoch;
         match (&answer, asked) {
             (ReadAnswer::Page(read), Some(asked)) if self.settled && read.page.events() > 0 => {
-                self.source.pages.keep(asked, read.clone());
+                self.pages.keep(asked, read.clone());
             }
             _ => {}
         }
@@ -102,9 +104,9 @@ impl SourceReader for LogReader {
             return known;
         }
         let new = from.offset >= self.source.born && end.saturating_sub(from.offset) <= WARM;
-        let warm = new || self.source.pages.were_read(from.offset);
+        let warm = new || self.pages.were_read(from.offset);
         let reader = self.reader.as_mut().filter(|_| warm)?;
-        let answer = read_page(reader, &self.source.pages, most, end);
+        let answer = read_page(reader, &self.pages, most, end);
         Some(self.settle(from, asked, answer))
     }
 
@@ -115,7 +117,7 @@ impl SourceReader for LogReader {
             return answer;
         }
         let (from, end) = (self.position(), self.source.log.durable_offset());
-        let (asked, pages) = (self.asked(most), Arc::clone(&self.source.pages));
+        let (asked, pages) = (self.asked(most), Arc::clone(&self.pages));
         let Some(mut reader) = self.reader.take() else {
             return ReadAnswer::Failed(Failure::internal());
         };
@@ -124,7 +126,7 @@ impl SourceReader for LogReader {
             return ReadAnswer::Failed(Failure::internal());
         };
         let range = from.offset..reader.position().offset;
-        self.source.pages.note_read(range);
+        self.pages.note_read(range);
         self.reader = Some(reader);
         self.settle(from, asked, answer)
     }

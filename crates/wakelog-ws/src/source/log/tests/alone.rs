@@ -109,6 +109,7 @@ impl World {
             filters,
             identities: vec![NAMES[identity].to_owned()],
             start,
+            binary: false,
         };
         let reader = self.source.open_reader(spec).await.unwrap();
         self.readers.push(Alone {
@@ -138,7 +139,7 @@ impl World {
             ..MOST
         };
         let waits = self.pick(2) == 0;
-        let (pages, end) = (Arc::clone(&self.source.pages), self.source.end().offset);
+        let (pages, end) = (Arc::clone(&self.source.pages[0]), self.source.end().offset);
         let Alone { reader, .. } = &mut self.readers[which];
         let from = narrow(reader.position().offset);
         let kept = reader
@@ -190,7 +191,7 @@ impl World {
 
 /// The events of a page, which say by themselves which ones they are.
 fn offsets(page: &EncodedPage) -> Vec<usize> {
-    let text = format!("[{}]", page.body());
+    let text = format!("[{}]", &**page);
     let events: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
     let offset = |event: &serde_json::Value| {
         let (offset, text) = (event["offset"].as_u64(), event["text"].as_str());

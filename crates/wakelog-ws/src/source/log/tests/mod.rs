@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use super::*;
-use crate::protocol::{Grant, Payload};
+use crate::protocol::{EncodedPage, Grant, Payload};
 use crate::session::{ReadAnswer, ReadPage};
 use crate::source::SourceReader as _;
 
@@ -25,18 +25,19 @@ async fn open(source: &LogSource, identity: &str, start: Start) -> LogReader {
         filters: vec!["room".to_owned()],
         identities: vec![identity.to_owned()],
         start,
+        binary: false,
     };
     source.open_reader(spec).await.unwrap()
 }
 
 /// The events of the next page, as they are sent.
-async fn text(reader: &mut LogReader) -> Arc<str> {
+async fn text(reader: &mut LogReader) -> EncodedPage {
     let ReadAnswer::Page(ReadPage { page, at, .. }) = reader.read(MOST).await else {
         panic!("no page");
     };
     assert!(page.events() > 0);
     assert_eq!(reader.position(), at);
-    Arc::clone(page.body())
+    page
 }
 
 fn is_caught_up(answer: &ReadAnswer) -> bool {
@@ -61,12 +62,12 @@ async fn a_page_is_shared_with_those_who_may_see_it_and_with_nobody_else() {
         hers.push(text(&mut ann).await);
     }
     assert!(hers[0].contains("a secret"));
-    assert!(Arc::ptr_eq(&hers[0], &hers[1]) && Arc::ptr_eq(&hers[1], &hers[2]));
+    assert!(hers[0].is_shared_with(&hers[1]) && hers[1].is_shared_with(&hers[2]));
     let mut bob = open(&source, "bob", Start::Earliest).await;
     let his = text(&mut bob).await;
     assert!(
         his.contains("for all") && !his.contains("a secret"),
-        "{his}"
+        "{his:?}"
     );
 }
 
@@ -79,16 +80,17 @@ async fn an_event_is_written_once_for_all_who_hear_it() {
         filters: vec!["room".to_owned(), "*".to_owned(), ">".to_owned()],
         identities: Vec::new(),
         start: Start::Latest,
+        binary: false,
     };
     let mut all = source.open_reader(spec).await.unwrap();
     append(&source, Outgoing::to("room", Payload::text("one"))).await;
-    assert!(Arc::ptr_eq(&text(&mut ann).await, &text(&mut all).await));
+    assert!(text(&mut ann).await.is_shared_with(&text(&mut all).await));
     append(&source, Outgoing::to("other", Payload::text("two"))).await;
     append(&source, Outgoing::to("room", Payload::text("three"))).await;
     let (hers, other) = (text(&mut ann).await, text(&mut all).await);
     assert!(
         !hers.contains("two") && other.contains("two"),
-        "{hers} {other}"
+        "{hers:?} {other:?}"
     );
 }
 
@@ -107,17 +109,18 @@ async fn what_was_read_for_one_is_read_for_all_who_would_read_the_same() {
         filters: filters.iter().map(|&filter| filter.to_owned()).collect(),
         identities: vec![identity.to_owned()],
         start,
+        binary: false,
     };
     let shared = async |spec, most| {
         let mut first = open(&source, "ann", Start::Earliest).await;
         let hers = text(&mut first).await;
-        source.pages.forget_texts();
+        source.pages[0].forget_texts();
         let mut other = source.open_reader(spec).await.unwrap();
         let ReadAnswer::Page(ReadPage { page, .. }) = other.read(most).await else {
             panic!("no page");
         };
         assert_eq!(other.position().offset, u64::from(page.events()));
-        Arc::ptr_eq(&hers, page.body())
+        hers.is_shared_with(&page)
     };
     let at = |offset| Position {
         offset,
@@ -128,6 +131,11 @@ async fn what_was_read_for_one_is_read_for_all_who_would_read_the_same() {
     assert!(shared(spec(all, "ann", Start::Offset(0)), MOST).await);
     assert!(shared(spec(all, "ann", Start::Position(at(0))), MOST).await);
     assert!(!shared(spec(all, "bob", Start::Earliest), MOST).await);
+    let binary = ReaderSpec {
+        binary: true,
+        ..spec(all, "ann", Start::Earliest)
+    };
+    assert!(!shared(binary, MOST).await);
     assert!(!shared(spec(&["*"], "ann", Start::Earliest), MOST).await);
     let other = Grant { events: 9, ..MOST };
     assert!(!shared(spec(all, "ann", Start::Earliest), other).await);
@@ -150,6 +158,7 @@ async fn nobody_is_taken_for_another() {
                 filters: vec!["room".to_owned(), "a".to_owned()],
                 identities: identities.into_iter().map(str::to_owned).collect(),
                 start: Start::Earliest,
+                binary: false,
             };
             let reader = source.open_reader(spec).await.unwrap();
             all.insert(reader.who.unwrap());
@@ -200,14 +209,14 @@ async fn readers_go_on_behind_a_shared_page() {
         assert!(is_caught_up(&reader.read(MOST).await));
     }
     assert_eq!(seen[0], seen[1]);
-    assert!(seen[1] == seen[2] && Arc::ptr_eq(&seen[1][2], &seen[2][2]));
+    assert!(seen[1] == seen[2] && seen[1][2].is_shared_with(&seen[2][2]));
     append(&source, Outgoing::to("room", Payload::text("live"))).await;
     for reader in &mut readers {
         poll_fn(|cx| reader.poll_ready(cx)).await;
         let live = text(reader).await;
         assert!(
             live.contains(r#""offset":25"#) && live.contains("live"),
-            "{live}"
+            "{live:?}"
         );
         assert!(is_caught_up(&reader.read(MOST).await));
     }
@@ -233,7 +242,7 @@ async fn a_gap_comes_before_any_shared_page() {
     let mut behind_one = open(&source, "ann", Start::Earliest).await;
     text(&mut behind_one).await;
     let first = source.log.trim(190).unwrap();
-    assert!(first > 20, "{first}");
+    assert!(first > 20, "{first:?}");
     for (reader, from) in [(&mut at_first, 0), (&mut behind_one, 10)] {
         let ReadAnswer::Gap { gap, .. } = reader.read(MOST).await else {
             panic!("no gap");
@@ -288,7 +297,7 @@ async fn nothing_is_kept_over_a_divergence() {
     for _ in 0..2 {
         let mut ann = open(&source, "ann", Start::Offset(5)).await;
         let first = text(&mut ann).await;
-        assert!(first.contains("new") && !first.contains("old"), "{first}");
+        assert!(first.contains("new") && !first.contains("old"), "{first:?}");
     }
     poll_fn(|cx| waits.poll_ready(cx)).await;
     readers.push((waits, 20));
@@ -301,7 +310,7 @@ async fn nothing_is_kept_over_a_divergence() {
         // What it has at hand it may still tell, under a position that has the gap behind it.
         if let ReadAnswer::Page(ReadPage { page, at, .. }) = &answer {
             assert_eq!(at.epoch, old.epoch);
-            assert!(page.body().contains("old"));
+            assert!(page.contains("old"));
             *to = at.offset;
             answer = reader.read(MOST).await;
         }
