@@ -25,8 +25,9 @@ pub(crate) fn now() -> u64 {
 
 /// This thread lets others go first. What cannot be had is not needed: it is a courtesy.
 pub(crate) fn step_back() {
-    // On Linux the call concerns the thread alone, elsewhere the process.
-    #[cfg(target_os = "linux")]
+    // On Linux the call concerns the thread alone, elsewhere the process; and under a model all
+    // threads are one.
+    #[cfg(all(target_os = "linux", not(any(loom, shuttle))))]
     let _ = rustix::process::nice(10);
 }
 

@@ -7,10 +7,15 @@ use crate::format::{
     slot_at, slot_number,
 };
 use crate::map::{RegionWriter, Word};
+// Fourteen cells that are looked through each time: a model would spend its schedules on them.
+#[cfg(not(any(loom, shuttle)))]
+use crate::sync::OnceLock;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::types::{LogId, to_u64, to_usize};
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+#[cfg(any(loom, shuttle))]
+use std::sync::OnceLock;
 
 /// Words of a slot.
 pub(super) const SLOT_WORDS: usize = SLOT_BYTES / 8;
