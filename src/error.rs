@@ -102,6 +102,16 @@ pub enum OpenError {
         /// The highest version that this release reads.
         supported: u16,
     },
+    /// The log was written before the format was fixed. Open it with the build that has written it.
+    #[error("the file {file} has format version {found}; this release reads {oldest} and later")]
+    Older {
+        /// The name of the file.
+        file: String,
+        /// The version of the file.
+        found: u16,
+        /// The lowest version that this release reads.
+        oldest: u16,
+    },
     /// What must be whole to open at all is not. Restore the file from a backup.
     #[error("the log cannot be opened")]
     Damaged(#[source] Corruption),

@@ -117,6 +117,10 @@ fn parse_record(record: &[u8; RECORD]) -> Result<ChunkPage, ChunkFault> {
     if version > super::VERSION {
         return Err(ChunkFault::Newer(version));
     }
+    // Such a file does not come into a log of a version that is read.
+    if version < super::OLDEST {
+        return Err(ChunkFault::Damaged);
+    }
     let chunk = u16_at(record, CHUNK_AT);
     if chunk >= MAX_CHUNKS || u32_at(record, SLOTS_AT) != chunk_slots(chunk) {
         return Err(ChunkFault::Damaged);

@@ -47,6 +47,8 @@ pub(crate) enum MetaFault {
     NotOurs,
     /// It is whole, and of a version that this release does not know.
     Newer(u16),
+    /// The same, and no release reads it any more.
+    Older(u16),
     /// Neither copy verifies.
     Damaged,
 }
@@ -80,7 +82,7 @@ impl Meta {
             match parse_record(record) {
                 Ok(meta) => return Ok(meta),
                 // A whole copy says more than a damaged one, and that more than a stranger.
-                Err(newer @ MetaFault::Newer(_)) => fault = newer,
+                Err(other @ (MetaFault::Newer(_) | MetaFault::Older(_))) => fault = other,
                 Err(MetaFault::Damaged) if fault == MetaFault::NotOurs => {
                     fault = MetaFault::Damaged
                 }
@@ -101,6 +103,9 @@ fn parse_record(record: &[u8; RECORD]) -> Result<Meta, MetaFault> {
     let version = u16_at(record, VERSION_AT);
     if version > super::VERSION {
         return Err(MetaFault::Newer(version));
+    }
+    if version < super::OLDEST {
+        return Err(MetaFault::Older(version));
     }
     let kind = MetaKind::from_code(record[KIND_AT]).ok_or(MetaFault::Damaged)?;
     Ok(Meta {

@@ -51,4 +51,6 @@ pub(crate) use skip::{Skip, SkipReason, decode_skip};
 pub(crate) use varint::{pass_varint, put_varint, take_varint};
 
 /// The format version that this release writes, and the highest that it reads.
-pub(crate) const VERSION: u16 = 0;
+pub(crate) const VERSION: u16 = 1;
+/// The lowest that it reads: what had version 0 was not fixed, and differs.
+pub(crate) const OLDEST: u16 = 1;

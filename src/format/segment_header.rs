@@ -197,6 +197,10 @@ fn parse_making_record(record: &[u8; ACTIVATION_AT]) -> Result<Making, HeaderFau
     if version > super::VERSION {
         return Err(HeaderFault::Newer(version));
     }
+    // Such a file does not come into a log of a version that is read.
+    if version < super::OLDEST {
+        return Err(HeaderFault::Damaged);
+    }
     let bytes = u32_at(record, LENGTH_AT);
     if !(MIN_SEGMENT_BYTES..=MAX_SEGMENT_BYTES).contains(&bytes) {
         return Err(HeaderFault::Damaged);

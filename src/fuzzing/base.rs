@@ -22,7 +22,7 @@ const FILES: [(&str, &[u8]); 14] = files![
     "00000000000000000093.log",
     "cursors-00.slots",
     "cursors.defs",
-    "spare-66e2b31327677673.log",
+    "spare-b487dff6f72e686a.log",
     "wakelog.epochs",
     "wakelog.ids",
     "wakelog.mark",
@@ -41,15 +41,7 @@ pub(super) struct LogDir {
 impl LogDir {
     /// The log, with such of its files damaged as `data` says.
     pub(super) fn damaged(data: &[u8], may: impl Fn(&str) -> bool) -> Self {
-        static WHOLE: OnceLock<Image> = OnceLock::new();
-        let whole = WHOLE.get_or_init(|| {
-            let dir = MemoryDir::new();
-            FILES
-                .iter()
-                .for_each(|(name, bytes)| dir.write(name, bytes));
-            dir.image()
-        });
-        let dir = MemoryDir::from_image(whole);
+        let dir = whole();
         let mut input = Input::new(data);
         let mut indexes_are_good = true;
         while !input.is_empty() {
@@ -65,6 +57,19 @@ impl LogDir {
     pub(super) fn files(&self) -> Vec<(String, Vec<u8>)> {
         files(&self.dir)
     }
+}
+
+/// A directory with the log as it was written.
+pub(super) fn whole() -> MemoryDir {
+    static WHOLE: OnceLock<Image> = OnceLock::new();
+    let image = WHOLE.get_or_init(|| {
+        let dir = MemoryDir::new();
+        FILES
+            .iter()
+            .for_each(|(name, bytes)| dir.write(name, bytes));
+        dir.image()
+    });
+    MemoryDir::from_image(image)
 }
 
 /// All files with their bytes.

@@ -53,6 +53,8 @@ struct World {
     durable: usize,
     /// The least and the most that the cursor may have acked.
     acked: std::ops::RangeInclusive<u64>,
+    /// What the cursor had acked of a tail that was lost ends here at most; it may be told of that.
+    lost: u64,
     damaged: bool,
 }
 
@@ -67,6 +69,7 @@ impl World {
             events: Vec::new(),
             durable: 0,
             acked: 0..=0,
+            lost: 0,
             damaged: false,
         })
     }
@@ -192,7 +195,11 @@ impl World {
                     }
                 }
                 Err(ReadError::Gap(gap)) => {
-                    let told = gap.reason == GapReason::Trimmed && gap.to <= self.end();
+                    let told = match gap.reason {
+                        GapReason::Trimmed => gap.to <= self.end(),
+                        GapReason::Diverged => gap.from == cursor.acked() && gap.to <= self.lost,
+                        _ => false,
+                    };
                     assert!(told || self.damaged, "{gap:?}");
                     // It is repeated until it is acked.
                     if cursor.ack_gap(&gap).is_err() {
@@ -304,6 +311,9 @@ impl World {
         assert!((self.durable..=self.events.len()).contains(&end) || self.damaged);
         self.events.truncate(end);
         self.durable = end;
+        if *self.acked.end() > self.end() {
+            self.lost = self.lost.max(*self.acked.end());
+        }
         self.acked = (*self.acked.start()).min(self.end())..=(*self.acked.end()).min(self.end());
         self.read();
         true

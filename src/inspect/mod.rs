@@ -69,8 +69,9 @@ impl fmt::Debug for VerifyOptions<'_> {
 ///
 /// # Errors
 /// [`OpenError::NotFound`] if there is no log. What makes an open impossible is an error here too:
-/// [`OpenError::NotALog`], [`OpenError::Newer`], [`OpenError::Foreign`], [`OpenError::Damaged`].
-/// [`OpenError::Io`] and [`OpenError::Permission`] if something cannot be read.
+/// [`OpenError::NotALog`], [`OpenError::Newer`], [`OpenError::Older`], [`OpenError::Foreign`],
+/// [`OpenError::Damaged`]. [`OpenError::Io`] and [`OpenError::Permission`] if something cannot be
+/// read.
 pub fn verify(
     path: impl AsRef<Path>,
     options: VerifyOptions<'_>,

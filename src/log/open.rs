@@ -48,10 +48,11 @@ impl Options {
     ///
     /// # Errors
     /// [`OpenError::Locked`] if it is open for writing elsewhere; [`OpenError::NotALog`] for a
-    /// directory with somebody else's files; [`OpenError::Newer`], [`OpenError::Foreign`],
-    /// [`OpenError::Damaged`] for files that cannot be taken; [`OpenError::Options`] for an option
-    /// out of its bounds; [`OpenError::Permission`], [`OpenError::DiskFull`], [`OpenError::Io`]
-    /// from the system. Nothing is lost or changed by any of them.
+    /// directory with somebody else's files; [`OpenError::Newer`], [`OpenError::Older`],
+    /// [`OpenError::Foreign`], [`OpenError::Damaged`] for files that cannot be taken;
+    /// [`OpenError::Options`] for an option out of its bounds; [`OpenError::Permission`],
+    /// [`OpenError::DiskFull`], [`OpenError::Io`] from the system. Nothing is lost or changed by
+    /// any of them.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Log, OpenError> {
         let dir = self.made(path.as_ref())?;
         self.open_in(Arc::new(dir))

@@ -4,7 +4,9 @@
 use super::listing::{Listing, META, TEMPORARY};
 use crate::dir::Directory;
 use crate::error::{Corruption, OpenError};
-use crate::format::{HEADER_BYTES, META_BYTES, Meta, MetaFault, MetaKind, SegmentHeader, VERSION};
+use crate::format::{
+    HEADER_BYTES, META_BYTES, Meta, MetaFault, MetaKind, OLDEST, SegmentHeader, VERSION,
+};
 use crate::host;
 use crate::mark_file;
 use crate::types::LogId;
@@ -32,6 +34,11 @@ pub(crate) fn read(dir: &dyn Directory, listing: &Listing) -> Result<Option<Meta
             file: META.into(),
             found,
             supported: VERSION,
+        }),
+        Err(MetaFault::Older(found)) => Err(OpenError::Older {
+            file: META.into(),
+            found,
+            oldest: OLDEST,
         }),
         Err(MetaFault::NotOurs | MetaFault::Damaged) => Err(OpenError::Damaged(lost())),
     }

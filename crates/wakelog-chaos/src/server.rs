@@ -113,10 +113,10 @@ pub(crate) async fn serve(
 /// Whether the log is as it may be after what was done to it, and cannot be opened for that; then
 /// it is said.
 fn refuses(error: &OpenError) -> bool {
-    use OpenError::{Damaged, DiskFull, Foreign, Newer};
+    use OpenError::{Damaged, DiskFull, Foreign, Newer, Older};
     let may_be = matches!(
         error,
-        Damaged(_) | DiskFull(_) | Foreign { .. } | Newer { .. }
+        Damaged(_) | DiskFull(_) | Foreign { .. } | Newer { .. } | Older { .. }
     );
     if may_be {
         let why = error.source().map_or_else(String::new, ToString::to_string);

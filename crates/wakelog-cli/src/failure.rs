@@ -107,6 +107,7 @@ impl From<OpenError> for Failure {
             OpenError::NotFound { .. } => "create one with `wakelog append`, or correct the path",
             OpenError::Foreign { .. } => "take the file out of the directory",
             OpenError::Newer { .. } => "use a newer wakelog",
+            OpenError::Older { .. } => "read it with the wakelog that has written it",
             OpenError::Damaged(_) => "restore the file from a backup or a snapshot",
             OpenError::Options { .. } => return Failure::Usage(text),
             OpenError::Permission(_) => "run it as a user who may",

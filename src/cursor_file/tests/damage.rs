@@ -212,7 +212,7 @@ fn a_chunk_of_another_log_or_release_stops_the_open() {
         newer,
         Err(OpenError::Newer {
             found: 3,
-            supported: 0,
+            supported: VERSION,
             ..
         })
     ));

@@ -53,6 +53,11 @@ fn meta_says_why_there_is_none() {
         ..meta()
     };
     assert_eq!(Meta::parse(&newer.to_bytes()), Err(MetaFault::Newer(7)));
+    let older = Meta {
+        version: 0,
+        ..meta()
+    };
+    assert_eq!(Meta::parse(&older.to_bytes()), Err(MetaFault::Older(0)));
     let mut damaged = meta().to_bytes();
     damaged[20] ^= 1;
     damaged[SECTOR + 30] ^= 1;

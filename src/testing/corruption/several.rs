@@ -306,7 +306,7 @@ fn refused(truth: &Truth, damaged: &Damaged, error: &OpenError) -> Result<bool, 
     let small = damaged.is_intact(truth, MARK) && damaged.is_intact(truth, META);
     let good = match error {
         OpenError::Foreign { .. } => true,
-        OpenError::Damaged(_) | OpenError::Newer { .. } => !small,
+        OpenError::Damaged(_) | OpenError::Newer { .. } | OpenError::Older { .. } => !small,
         _ => false,
     };
     ensure!(good, "refused: {error:?}");

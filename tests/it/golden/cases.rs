@@ -82,6 +82,9 @@ const IDENTITY: Cases = &[
     ("the first copy of the identity is zeros", Closed, |p| {
         p.put(META, 0, &[0; 64])
     }),
+    ("the identity is of version 0", Closed, |p| {
+        p.version(META, 2, [0, 0])
+    }),
     ("the identity is of a newer version", Closed, |p| {
         p.newer(META, 2)
     }),

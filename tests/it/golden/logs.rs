@@ -272,6 +272,11 @@ impl Place<'_> {
 
     /// Says that the file is of a newer version, in each copy of its header, with a good checksum.
     pub(super) fn newer(&self, name: &str, copies: usize) {
+        self.version(name, copies, [7, 1]);
+    }
+
+    /// The same with any version.
+    pub(super) fn version(&self, name: &str, copies: usize, version: [u8; 2]) {
         let file = fs::File::options()
             .read(true)
             .write(true)
@@ -282,7 +287,7 @@ impl Place<'_> {
             file.read_exact_at(&mut header, at).unwrap();
             let crc = |header: &[u8; 64]| crc32fast::hash(&header[..CRC_AT]).to_le_bytes();
             assert_eq!(header[CRC_AT..], crc(&header), "{name}");
-            header[8..10].copy_from_slice(&[7, 1]);
+            header[8..10].copy_from_slice(&version);
             let sealed = crc(&header);
             header[CRC_AT..].copy_from_slice(&sealed);
             file.write_all_at(&header, at).unwrap();

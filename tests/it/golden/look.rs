@@ -51,7 +51,7 @@ pub(super) fn outcome(logs: &Logs, case: &Case) -> String {
 }
 
 /// An error with all that is behind it, without what differs from run to run.
-fn refusal(dir: &Path, error: &dyn Error) -> String {
+pub(super) fn refusal(dir: &Path, error: &dyn Error) -> String {
     let mut text = format!("refused: {error}");
     let mut source = error.source();
     while let Some(error) = source {
@@ -68,7 +68,7 @@ fn corruption(found: &Corruption) -> String {
     format!("\n             damaged: {found}{offset}")
 }
 
-fn verify(dir: &Path) -> String {
+pub(super) fn verify(dir: &Path) -> String {
     let found = match wakelog::verify(dir, VerifyOptions::new()) {
         Ok(found) => found,
         Err(error) => return refusal(dir, &error),
@@ -139,7 +139,7 @@ fn events(log: &Log) -> String {
     text
 }
 
-fn report(found: &RecoveryReport) -> String {
+pub(super) fn report(found: &RecoveryReport) -> String {
     let created = if found.created {
         "\n             created"
     } else {
@@ -172,7 +172,7 @@ fn opened(log: &Log, dir: &Path) -> String {
     text
 }
 
-fn said(gap: &Gap) -> String {
+pub(super) fn said(gap: &Gap) -> String {
     format!("gap {}..{} {:?}", gap.from, gap.to, gap.reason)
 }
 

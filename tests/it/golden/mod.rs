@@ -7,6 +7,7 @@
 //! that has changed a file.
 
 mod cases;
+mod kept;
 mod logs;
 mod look;
 
@@ -14,22 +15,32 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use cases::Case;
 use logs::Logs;
 
 #[test]
 fn bad_directories_come_out_as_written_down() {
-    let logs = Logs::write();
-    let mut text =
-        String::from("What comes of bad directories; tests/it/golden/ makes them, and this.\n");
-    for case in &cases::all() {
-        let outcome = look::outcome(&logs, case);
-        writeln!(text, "\n{}\n{outcome}", case.what).unwrap();
-    }
+    let text = outcomes(&Logs::write(), &cases::all());
     let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/outcomes.txt");
     if std::env::var("WAKELOG_GOLDEN").is_ok_and(|value| value == "write") {
         fs::write(&kept, &text).unwrap();
     }
-    let due = fs::read_to_string(&kept).unwrap();
+    compare(&kept, &text);
+}
+
+fn outcomes(logs: &Logs, cases: &[Case]) -> String {
+    let mut text =
+        String::from("What comes of bad directories; tests/it/golden/ makes them, and this.\n");
+    for case in cases {
+        let outcome = look::outcome(logs, case);
+        writeln!(text, "\n{}\n{outcome}", case.what).unwrap();
+    }
+    text
+}
+
+/// Fails with the first place at which the text is not what the file says.
+fn compare(kept: &Path, text: &str) {
+    let due = fs::read_to_string(kept).unwrap();
     let differs = due.lines().zip(text.lines()).position(|(a, b)| a != b);
     if let Some(line) = differs {
         let part = |text: &str| {
@@ -37,10 +48,11 @@ fn bad_directories_come_out_as_written_down() {
             from.collect::<Vec<_>>().join("\n")
         };
         panic!(
-            "line {}: due\n{}\n\nis\n{}",
+            "{} {}: due\n{}\n\nis\n{}",
+            kept.display(),
             line + 1,
             part(&due),
-            part(&text)
+            part(text)
         );
     }
     assert_eq!(due.lines().count(), text.lines().count());
