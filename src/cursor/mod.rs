@@ -3,6 +3,8 @@
 mod acked;
 mod builder;
 mod life;
+#[cfg(test)]
+mod tests;
 
 pub use builder::CursorBuilder;
 pub use life::{CursorInfo, CursorState};

@@ -76,6 +76,12 @@ impl AckWaits {
         self.wake(|_| true);
     }
 
+    /// How many wait.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.registry.lock().waiting.len()
+    }
+
     fn wake(&self, due: impl Fn(&Waiting) -> bool) {
         let mut registry = self.registry.lock();
         let mut woken = Vec::new();

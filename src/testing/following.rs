@@ -136,3 +136,16 @@ fn a_follower_looks_again_before_it_calls_a_position_wrong() {
         assert!(reader.next().unwrap().is_none(), "round {round}");
     }
 }
+
+/// The name of a spare stands before its bytes do; whoever follows has nothing to read there yet.
+#[test]
+fn a_spare_that_is_being_made_stops_nobody() {
+    let dir = MemoryDir::new();
+    let writer = write(&dir);
+    append(&writer, 10, "x");
+    let follower = Options::new().follow_in(Arc::new(dir.clone())).unwrap();
+    dir.write("spare-00000000000000ff.log", b"short");
+    append(&writer, 2_000, "x");
+    assert!(writer.segments() > 1);
+    until("the end", || follower.next_offset() == 2_010);
+}

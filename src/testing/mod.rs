@@ -2,6 +2,7 @@
 
 mod basics;
 mod corruption;
+mod endings;
 mod expiry;
 mod following;
 mod indexed;

@@ -306,6 +306,17 @@ fn a_detached_one_lives_as_long_as_the_log_and_does_not_hold_it() {
 }
 
 #[test]
+fn a_named_one_that_is_detached_does_not_hold_the_log_either() {
+    let temporary = tempfile::tempdir().unwrap();
+    let log = small().open(temporary.path().join("log")).unwrap();
+    let listener = log.listener(["a"]).name("c");
+    listener.run(|_| ()).unwrap().detach();
+    assert_eq!(log.stats().handles, 1);
+    drop(log);
+    small().open(temporary.path().join("log")).unwrap();
+}
+
+#[test]
 fn a_guard_keeps_the_log_open_and_a_callback_may_close_it() {
     let log = small().in_memory().unwrap();
     let (sender, receiver) = unbounded();

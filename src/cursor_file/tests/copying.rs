@@ -19,6 +19,8 @@ struct Meanwhile<'h> {
     at: usize,
     opened: AtomicUsize,
     hook: Mutex<Option<Hook<'h>>>,
+    /// What following a region says.
+    refusal: Option<io::ErrorKind>,
 }
 
 impl fmt::Debug for Meanwhile<'_> {
@@ -51,7 +53,10 @@ impl Directory for Meanwhile<'_> {
     }
 
     fn follow_region(&self, name: &str, words: usize) -> io::Result<RegionFollower> {
-        self.dir.follow_region(name, words)
+        match self.refusal {
+            Some(kind) => Err(kind.into()),
+            None => self.dir.follow_region(name, words),
+        }
     }
 
     fn create_file(&self, name: &str) -> io::Result<Box<dyn RawFile>> {
@@ -97,6 +102,7 @@ fn copied(
         at,
         opened: AtomicUsize::new(0),
         hook: Mutex::new(Some(Box::new(hook))),
+        refusal: None,
     };
     let to = MemoryDir::new();
     let bytes = copy(&from, &to, LogId([7; 16])).unwrap();
@@ -192,5 +198,26 @@ fn damage_is_copied_as_it_is() {
     let (to, _) = copied(&dir, DEFINITIONS, 2, || ());
     for file in [SLOTS, DEFINITIONS] {
         assert_eq!(to.read(file), dir.read(file), "{file}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_not_taken_for_a_short_one() {
+    let dir = MemoryDir::new();
+    drop(two(&dir));
+    for (refusal, is_copied) in [
+        (io::ErrorKind::InvalidData, true),
+        (io::ErrorKind::PermissionDenied, false),
+    ] {
+        let from = Meanwhile {
+            dir: dir.clone(),
+            file: SLOTS,
+            at: usize::MAX,
+            opened: AtomicUsize::new(0),
+            hook: Mutex::new(None),
+            refusal: Some(refusal),
+        };
+        let done = copy(&from, &MemoryDir::new(), LogId([7; 16]));
+        assert_eq!(done.is_ok(), is_copied, "{refusal}");
     }
 }

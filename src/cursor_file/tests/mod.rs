@@ -260,6 +260,26 @@ fn no_room_for_a_compaction_is_no_reason_not_to_open() {
 }
 
 #[test]
+fn a_compaction_that_fails_for_another_reason_than_room_is_told() {
+    let large: Vec<String> = (0..300).map(|number| format!("{number:0>255}")).collect();
+    let large = FilterSet::new(&large, None).unwrap();
+    for (error, opens) in [
+        (rustix::io::Errno::NOSPC, true),
+        (rustix::io::Errno::DQUOT, true),
+        (rustix::io::Errno::ACCESS, false),
+    ] {
+        let dir = MemoryDir::new();
+        let cursors = open(&dir);
+        let alice = cursors.make("alice", &wants(&["a"]), 1).unwrap();
+        (0..3).for_each(|_| cursors.refilter(&alice, "alice", &large).unwrap());
+        drop((alice, cursors));
+        dir.fail_creates(1, error, false);
+        let opened = CursorFile::open(Arc::new(dir.clone()), &meta(), 1_000, 10);
+        assert_eq!(opened.is_ok(), opens, "{error}");
+    }
+}
+
+#[test]
 fn acks_of_many_threads_are_all_saved() {
     let dir = MemoryDir::new();
     let cursors = open(&dir);

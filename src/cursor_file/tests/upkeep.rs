@@ -1,8 +1,9 @@
 //! What keeps the cursors in order: who sleeps, who is named, which ids and files there are.
 
-use super::damage::{SLOTS, damage};
+use super::damage::{SLOTS, damage, two_cursors};
 use super::*;
 use crate::format::{DefinitionRef, definition_length, definition_padded, slot_at};
+use crate::types::to_u64;
 use std::collections::HashSet;
 
 const DEFINITIONS: &str = "cursors.defs";
@@ -189,4 +190,54 @@ fn each_ack_that_was_saved_stands_twice() {
     let (cursors, faults) = open_at(&dir, 1_000);
     assert_eq!(faults.len(), 1);
     assert_eq!(found(&cursors, "alice").acked(), 70);
+}
+
+#[test]
+fn a_slot_whose_zeros_are_not_on_disk_is_given_to_nobody() {
+    let dir = MemoryDir::new();
+    {
+        let cursors = open(&dir);
+        cursors.make("alice", &wants(&["a"]), 5).unwrap();
+        cursors.make("bob", &wants(&["a"]), 5).unwrap();
+        cursors.save().unwrap();
+    }
+    let cursors = open(&dir);
+    assert_eq!(cursors.most(), 100_000);
+    cursors.retire("bob").unwrap();
+    // The deletion is on disk, the zeros are not.
+    dir.fail_syncs(2, rustix::io::Errno::IO, false);
+    cursors.save().unwrap_err();
+    assert_eq!(dir.read(SLOTS)[slot_at(1)..slot_at(2)], [0; 64]);
+    let carol = cursors.make("carol", &wants(&["a"]), 5).unwrap();
+    assert_eq!(carol.number(), 2);
+}
+
+#[test]
+fn a_list_has_what_is_damaged_and_not_what_was_never_made() {
+    let dir = two_cursors();
+    let listed = || {
+        let all = list(&dir, &meta()).unwrap().into_iter();
+        all.map(|listed| (listed.name, listed.acked))
+            .collect::<Vec<_>>()
+    };
+    let bob = (String::from("bob"), Some(50));
+    damage(&dir, &[3, 4]);
+    assert_eq!(listed(), [("alice".into(), None), bob.clone()]);
+    let mut slots = dir.read(SLOTS);
+    slots[slot_at(0)..slot_at(1)].fill(0);
+    dir.write(SLOTS, &slots);
+    assert_eq!(listed(), [bob]);
+}
+
+#[test]
+fn a_definition_that_is_damaged_while_it_is_used_is_told_with_its_place() {
+    let dir = two_cursors();
+    let cursors = open(&dir);
+    let bob = found(&cursors, "bob");
+    let at = definition_padded(definition_length(&dir.read(DEFINITIONS)).unwrap());
+    dir.flip_bit(DEFINITIONS, (at + 20) * 8);
+    let error = bob.definition().unwrap_err();
+    let told = error.get_ref().and_then(|told| told.downcast_ref());
+    let told: &Corruption = told.unwrap();
+    assert_eq!((&*told.file, told.position), (DEFINITIONS, to_u64(at)));
 }

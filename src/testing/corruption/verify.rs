@@ -4,9 +4,11 @@ use super::damage::Changed;
 use super::expect::{Checked, Expected};
 use super::truth::{DEFINITIONS, Ended, SLOTS, Truth};
 use crate::dir::{Directory, MemoryDir};
-use crate::format::{DEFINITION_HEADER, SLOT_BYTES, definition_length, slot_at};
+use crate::error::Corruption;
+use crate::format::{DEFINITION_HEADER, Mark, SECTOR, SLOT_BYTES, definition_length, slot_at};
 use crate::inspect::{VerifyOptions, verify_in};
-use crate::{CorruptReason, OpenError, Position, Verification, segment};
+use crate::types::to_u64;
+use crate::{CorruptReason, OpenError, Position, Verification, mark_file, segment};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -167,4 +169,47 @@ fn a_frame_whose_records_are_not_whole_is_told() {
         (frame.offsets.clone(), &name)
     );
     assert_eq!(range.why, CorruptReason::Records);
+}
+
+/// Whether `verify` tells damage, and where.
+fn told(dir: &MemoryDir) -> Vec<(String, u64)> {
+    let shared: Arc<dyn Directory> = Arc::new(dir.clone());
+    let found = verify_in(&shared, VerifyOptions::new()).unwrap();
+    let place = |damage: &Corruption| (damage.file.clone(), damage.position);
+    found.damaged.iter().map(place).collect()
+}
+
+/// What stands twice stands once before it is written for the second time.
+#[test]
+fn a_copy_that_was_never_written_is_no_damage() {
+    let truth = Truth::new(Ended::Closed);
+    let dir = truth.dir();
+    assert_eq!(told(&dir), []);
+    let second = |sequence| {
+        let mut file = truth.files[mark_file::NAME].clone();
+        let mark = Mark::parse_newest(&file, truth.log).unwrap();
+        file[..64].copy_from_slice(&Mark { sequence, ..mark }.slot_bytes(truth.log));
+        file[SECTOR..].fill(0);
+        dir.write(mark_file::NAME, &file);
+        file
+    };
+    let at = to_u64(SECTOR);
+    let of_mark = [(String::from(mark_file::NAME), at)];
+    second(2);
+    assert_eq!(told(&dir), of_mark);
+    let mut file = second(0);
+    assert_eq!(told(&dir), []);
+    file[SECTOR + 9] = 1;
+    dir.write(mark_file::NAME, &file);
+    assert_eq!(told(&dir), of_mark);
+
+    let dir = truth.dir();
+    let name = segment::name_of(truth.bases()[0]);
+    let mut bytes = truth.files[&name].clone();
+    bytes[SECTOR + 64..SECTOR + 120].fill(0);
+    dir.write(&name, &bytes);
+    assert_eq!(told(&dir), []);
+    bytes[SECTOR + 70] = 1;
+    dir.write(&name, &bytes);
+    assert_eq!(told(&dir), [(name, at)]);
 }
