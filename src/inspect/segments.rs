@@ -141,6 +141,14 @@ impl<'a, 'p> Walk<'a, 'p> {
         }
         let made = SegmentHeader::parse(&page).map_or(0, |header| header.making.bytes);
         let is_short = copy.region.len() < to_usize(made);
+        if !segment::is_as_long_as_made(&copy.region, self.survey.meta.log, base) {
+            self.report.add_damage(Corruption {
+                file: name.into(),
+                offset: None,
+                position: to_u64(copy.region.len()),
+                expected: "a segment as long as its header says",
+            });
+        }
         let mut place = segment.start();
         while place.offset < below {
             match segment.step(&mut place) {

@@ -277,7 +277,8 @@ impl Recovery<'_> {
     }
 
     /// Goes on behind the last frame if there is nothing but zeros and room, in a new segment
-    /// otherwise.
+    /// otherwise; also if somebody has made the file shorter or longer than its header says, which
+    /// the next open would hold the frames against.
     fn go_on(
         &self,
         ending: &mut Ending,
@@ -291,7 +292,18 @@ impl Recovery<'_> {
         {
             let mapped = self.dir.open_region(&last.name, HEADER_BYTES);
             let region = mapped.map_err(self.io("map a segment"))?;
-            let segment = Segment::new(&last.header, region.region().clone());
+            let log = self.meta.log;
+            let base = ending.bases.last().copied().unwrap_or_default();
+            let whole = segment::is_as_long_as_made(region.region(), log, base);
+            let segment = Segment::new(&last.header, region.region().clone()).filter(|_| whole);
+            if !whole {
+                ending.report.damaged.push(Corruption {
+                    file: last.name.clone(),
+                    offset: Some(ending.end),
+                    position: to_u64(region.region().len()),
+                    expected: "a segment as long as its header says",
+                });
+            }
             let mut writer = SegmentWriter::new(region, last.end);
             if let Some(segment) = segment.filter(|_| writer.fits(mark.bytes())) {
                 if self.is_mirror() && last.end.epoch == epoch {

@@ -5,7 +5,7 @@ use crate::dir::Directory;
 use crate::format::{self, Activation, HEADER_BYTES, HeaderFault, Making, SECTOR, SegmentHeader};
 use crate::host;
 use crate::map::{Region, RegionWriter};
-use crate::types::LogId;
+use crate::types::{LogId, to_usize};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -116,6 +116,24 @@ pub(crate) fn read_header(
     log: LogId,
     base: Option<u64>,
 ) -> Result<SegmentHeader, HeaderFault> {
+    let mut header = header_as_made(region, log, base)?;
+    // The file may have been cut short since: what counts is what is there.
+    let bytes = u32::try_from(region.len()).unwrap_or(u32::MAX);
+    header.making.bytes = header.making.bytes.min(bytes);
+    Ok(header)
+}
+
+/// Whether the file still has the length that it was made with.
+pub(crate) fn is_as_long_as_made(region: &Region, log: LogId, base: u64) -> bool {
+    header_as_made(region, log, Some(base))
+        .is_ok_and(|header| to_usize(header.making.bytes) == region.len())
+}
+
+fn header_as_made(
+    region: &Region,
+    log: LogId,
+    base: Option<u64>,
+) -> Result<SegmentHeader, HeaderFault> {
     let mut page = [0; HEADER_BYTES];
     for (index, chunk) in page.chunks_exact_mut(8).enumerate() {
         chunk.copy_from_slice(&region.load_word(index * 8, Ordering::Acquire).to_le_bytes());
@@ -131,8 +149,5 @@ pub(crate) fn read_header(
             .and_then(|rest| SegmentHeader::parse(rest).ok());
         header = second.filter(fits).unwrap_or(header);
     }
-    // The file may have been cut short since: what counts is what is there.
-    let bytes = u32::try_from(region.len()).unwrap_or(u32::MAX);
-    header.making.bytes = header.making.bytes.min(bytes);
     Ok(header)
 }

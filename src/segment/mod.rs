@@ -8,8 +8,8 @@ mod walk;
 mod writer;
 
 pub(crate) use make::{
-    Spare, TEMPORARY, activate, index_name_of, is_index_temporary, make, name_of, parse_index_name,
-    parse_name, parse_spare_name, read_header,
+    Spare, TEMPORARY, activate, index_name_of, is_as_long_as_made, is_index_temporary, make,
+    name_of, parse_index_name, parse_name, parse_spare_name, read_header,
 };
 pub(crate) use place::{Keys, Place};
 pub(crate) use scan::{Scanned, Tail, scan};

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
-use wakelog::{Log, OpenError, Options, SyncPolicy};
+use wakelog::{Log, OpenError, Options, Start, SyncPolicy};
 
 const META: &str = "wakelog.meta";
 const FIRST: &str = "00000000000000000000.log";
@@ -182,13 +182,13 @@ fn a_newer_format_is_told_from_damage() {
                 found,
                 supported,
             } => {
-                assert_eq!((file.as_str(), *found, *supported), (name, 0x107, 0));
+                assert_eq!((file.as_str(), *found, *supported), (name, 0x107, 1));
                 true
             }
             _ => false,
         });
         // The newer release has gone back: here is what it left.
-        patch(&path, |header| header[8..10].fill(0));
+        patch(&path, |header| header[8..10].copy_from_slice(&[1, 0]));
         works(dir.path(), "mine");
     }
 }
@@ -281,5 +281,47 @@ fn options_out_of_bounds_touch_nothing() {
             );
         }
         assert!(!missing.exists());
+    }
+}
+
+/// Whoever goes on in a file that is not as long as its header says writes what the next open
+/// cannot find.
+#[test]
+fn a_segment_of_another_length_is_not_gone_on_in() {
+    let options = || {
+        let options = Options::new().segment_bytes(16 << 10);
+        options.sync(SyncPolicy::Manual)
+    };
+    for bytes in [5_000, 7_664, 7_668, 8_192, 12_288, 20_480] {
+        let dir = tempfile::tempdir().unwrap();
+        let append = |log: &Log, count: u8| {
+            for number in 0..count {
+                log.append("a", [number; 200]).unwrap();
+            }
+        };
+        let log = options().open(dir.path()).unwrap();
+        append(&log, 3);
+        log.close().unwrap();
+        let file = fs::File::options()
+            .write(true)
+            .open(dir.path().join(FIRST))
+            .unwrap();
+        file.set_len(bytes).unwrap();
+        let log = options().open(dir.path()).unwrap();
+        let told = log.recovery().damaged;
+        assert!(
+            matches!(&*told, [one] if one.file == FIRST && one.position == bytes),
+            "{bytes}: {told:?}"
+        );
+        append(&log, 100);
+        log.sync().unwrap();
+        log.close().unwrap();
+        let log = options().open(dir.path()).unwrap();
+        assert_eq!(log.recovery().damaged, [], "{bytes}");
+        let mut reader = log.reader().start(Start::Earliest).open().unwrap();
+        for offset in 0..103 {
+            assert_eq!(reader.next().unwrap().unwrap().offset(), offset, "{bytes}");
+        }
+        assert!(reader.next().unwrap().is_none());
     }
 }
