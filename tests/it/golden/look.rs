@@ -7,7 +7,9 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
-use wakelog::{Corruption, Gap, Log, NewEvent, ReadError, RecoveryReport, Start, VerifyOptions};
+use wakelog::{
+    Corruption, CursorBuilder, Gap, Log, NewEvent, ReadError, RecoveryReport, Start, VerifyOptions,
+};
 
 /// What comes of the case.
 pub(super) fn outcome(logs: &Logs, case: &Case) -> String {
@@ -156,20 +158,24 @@ pub(super) fn report(found: &RecoveryReport) -> String {
 fn opened(log: &Log, dir: &Path) -> String {
     let mut text = events(log) + &report(&log.recovery());
     for name in CURSORS {
-        let builder = log.cursor(name).topics([">"]).start(Start::Earliest);
-        let place = match builder.open() {
-            Ok(mut cursor) => {
-                let (how, acked) = (cursor.opened(), cursor.acked());
-                match cursor.next() {
-                    Err(ReadError::Gap(gap)) => format!("{how:?} at {acked}, {}", said(&gap)),
-                    _ => format!("{how:?} at {acked}"),
-                }
-            }
-            Err(error) => refusal(dir, &error),
-        };
+        let builder = log.cursor(name).topics([">"]);
+        let place = resumed(builder, dir);
         write!(text, "\n             cursor {name}: {place}").unwrap();
     }
     text
+}
+
+/// How the cursor is opened, where it stands, and the gap that it is told.
+pub(super) fn resumed(builder: CursorBuilder, dir: &Path) -> String {
+    let mut cursor = match builder.start(Start::Earliest).open() {
+        Ok(cursor) => cursor,
+        Err(error) => return refusal(dir, &error),
+    };
+    let (how, acked) = (cursor.opened(), cursor.acked());
+    match cursor.next() {
+        Err(ReadError::Gap(gap)) => format!("{how:?} at {acked}, {}", said(&gap)),
+        _ => format!("{how:?} at {acked}"),
+    }
 }
 
 pub(super) fn said(gap: &Gap) -> String {

@@ -1,7 +1,7 @@
 //! All that a log holds, as a text.
 
 use super::super::logs::{files, options};
-use super::super::look::{refusal, report, said, verify};
+use super::super::look::{refusal, report, resumed, said, verify};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -187,16 +187,7 @@ fn cursors(log: &Log, dir: &Path) -> String {
         writeln!(text, "cursor     {name}: {state:?} at {acked:?}, {wants}").unwrap();
     }
     for name in CURSORS {
-        let place = match cursor(log, name).start(Start::Earliest).open() {
-            Ok(mut cursor) => {
-                let (how, acked) = (cursor.opened(), cursor.acked());
-                match cursor.next() {
-                    Err(ReadError::Gap(gap)) => format!("{how:?} at {acked}, {}", said(&gap)),
-                    _ => format!("{how:?} at {acked}"),
-                }
-            }
-            Err(error) => refusal(dir, &error),
-        };
+        let place = resumed(cursor(log, name), dir);
         writeln!(text, "opened     {name}: {place}").unwrap();
     }
     text
