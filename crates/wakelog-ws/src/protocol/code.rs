@@ -121,7 +121,7 @@ table! {
     Broken = [4400, "broken message"],
     /// `hello` was refused, or what it was accepted for has ended.
     Unauthorized = [4401, "unauthorized"],
-    /// No `hello` in time, no heartbeat, or the client does not read.
+    /// No `hello` in time, or no heartbeat.
     Silent = [4408, "silent"],
     /// A younger connection of the consumer took over.
     Fenced = [4409, "fenced"],

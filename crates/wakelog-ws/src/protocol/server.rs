@@ -204,7 +204,7 @@ impl Default for Limits {
 }
 
 /// A position is not of this log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Reset {
     /// What does not fit.
     pub reason: ResetReason,
@@ -215,7 +215,7 @@ pub struct Reset {
 }
 
 /// What about a position does not fit this log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ResetReason {

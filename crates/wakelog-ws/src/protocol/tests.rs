@@ -262,6 +262,106 @@ fn the_codes_of_the_document_are_the_codes_of_the_server() {
     }
 }
 
+/// A number as the document writes it.
+fn written(number: u64) -> String {
+    let digits = number.to_string();
+    let groups = digits.as_bytes().rchunks(3).rev();
+    let groups = groups.map(|group| std::str::from_utf8(group).unwrap());
+    groups.collect::<Vec<_>>().join(",")
+}
+
+#[test]
+fn the_limits_of_the_document_are_the_defaults() {
+    let limits = Limits::default();
+    let number = |limit: usize| written(u64::try_from(limit).unwrap());
+    let (events, bytes) = (limits.credit.events, limits.credit.bytes);
+    let credit = format!(
+        "{} events, {} bytes",
+        written(events.into()),
+        written(bytes.into())
+    );
+    for (field, default) in [
+        ("message_bytes", number(limits.message_bytes)),
+        ("subscriptions", number(limits.subscriptions)),
+        ("filters", number(limits.filters)),
+        ("publishes", number(limits.publishes)),
+        ("credit", credit),
+    ] {
+        let start = format!("| `{field}` |");
+        let end = format!(" | {default} |");
+        let found = |line: &str| line.starts_with(&start) && line.ends_with(&end);
+        assert!(DOCUMENT.lines().any(found), "{field}: {default}");
+    }
+}
+
+/// Each as it is told in section 13: so much is taken, and one more is refused with this code.
+#[test]
+fn what_a_message_may_hold_is_as_the_document_says() {
+    let text = |n| "x".repeat(n);
+    let list = |n: usize| (0..n).map(|n| format!("t{n}")).collect::<Vec<_>>();
+    let subscribe = |sub: String, filter: String, start: u64| {
+        let filters = [filter];
+        json!({"type": "subscribe", "sub": sub, "filters": filters, "start": start}).to_string()
+    };
+    let publish = |id: usize, name: usize, topic: usize, identity: usize| {
+        let (topics, not_to) = ([text(topic)], [text(identity)]);
+        json!({"type": "publish", "id": text(id), "name": text(name), "topics": topics,
+               "not_to": not_to})
+        .to_string()
+    };
+    let lists = |topics: usize, not_to: usize| {
+        let (topics, not_to) = (list(topics), list(not_to));
+        json!({"type": "publish", "id": "1", "topics": topics, "not_to": not_to}).to_string()
+    };
+    let hello = |consumer: usize, client: usize| {
+        json!({"type": "hello", "consumer": text(consumer), "client": text(client)}).to_string()
+    };
+    let credit =
+        |n: u64| json!({"type": "credit", "sub": "s", "events": n, "bytes": n}).to_string();
+    let offset = (1 << 53) - 1;
+    let sub = |sub| subscribe(text(sub), "a".to_owned(), 0);
+    let filter = |filter| subscribe("s".to_owned(), text(filter), 0);
+    let start = |start| subscribe("s".to_owned(), "a".to_owned(), start);
+    for (fine, beyond, code) in [
+        (sub(64), sub(65), ErrorCode::BadMessage),
+        (
+            publish(64, 1, 1, 1),
+            publish(65, 1, 1, 1),
+            ErrorCode::BadMessage,
+        ),
+        (
+            publish(1, 255, 1, 1),
+            publish(1, 256, 1, 1),
+            ErrorCode::BadMessage,
+        ),
+        (
+            publish(1, 1, 255, 1),
+            publish(1, 1, 256, 1),
+            ErrorCode::BadTopic,
+        ),
+        (
+            publish(1, 1, 1, 255),
+            publish(1, 1, 1, 256),
+            ErrorCode::BadTopic,
+        ),
+        (hello(1, 255), hello(1, 256), ErrorCode::BadMessage),
+        (hello(128, 1), hello(129, 1), ErrorCode::BadConsumer),
+        (filter(255), filter(256), ErrorCode::BadFilter),
+        (lists(16, 0), lists(17, 0), ErrorCode::BadMessage),
+        (lists(1, 0), lists(0, 0), ErrorCode::BadMessage),
+        (lists(1, 16), lists(1, 17), ErrorCode::BadMessage),
+        (start(offset), start(offset + 1), ErrorCode::BadMessage),
+        (
+            credit(u32::MAX.into()),
+            credit(1 << 32),
+            ErrorCode::BadMessage,
+        ),
+    ] {
+        assert!(decode(&fine).is_ok(), "{fine}");
+        assert_eq!(code_of(&beyond), code, "{beyond}");
+    }
+}
+
 #[test]
 fn a_message_that_is_no_message_is_told_apart() {
     for text in [

@@ -159,3 +159,47 @@ impl<S: EventSource> HubBuilder<S> {
         Hub { shared }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::LogSource;
+
+    /// PROTOCOL.md tells them to those who write clients.
+    #[test]
+    fn the_defaults_of_the_document_are_those_of_the_builder() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = wakelog::Log::open(dir.path().join("log")).unwrap();
+        let shared = HubBuilder::over(LogSource::new(log).unwrap()).shared;
+        let config = shared.config;
+        assert_eq!(config.hello_deadline, Duration::from_secs(5));
+        assert_eq!(config.heartbeat, Duration::from_secs(20));
+        assert_eq!(config.messages_per_second, 1_000);
+        assert_eq!(shared.stall, Duration::from_secs(30));
+        assert_eq!(shared.hook_limit, Duration::from_secs(5));
+        assert_eq!(shared.members.publishes_per_second, 1_000);
+        assert_eq!(shared.members.connections, 64);
+        let mut arrivals = shared.arrivals.lock();
+        let moment = now();
+        assert!((0..4_000).all(|_| arrivals.count(moment).is_none()));
+        assert!(arrivals.count(moment + Duration::from_micros(1)).is_some());
+        let table = include_str!("../../PROTOCOL.md");
+        let table = table.split("What a server bounds besides").nth(1).unwrap();
+        for row in [
+            "| until `hello` | 5 s |",
+            "| nothing is heard of the client | 2.5 heartbeats of 20 s |",
+            "| what was sent lies in the socket | 30 s |",
+            "| messages, pings and pongs of a connection | 1,000 a second, 4,000 at once |",
+            "| publishes of an identity | 1,000 a second, 4,000 at once |",
+            "| new connections | 1,000 a second, 4,000 at once |",
+            "| connections | 16,384 |",
+            "| connections of an identity | 64 |",
+            "| the application decides about a message | 5 s |",
+        ] {
+            assert!(table.contains(row), "{row}");
+        }
+        let places = (0..16_384).map(|_| shared.registry.enter());
+        let places: Vec<_> = places.collect();
+        assert!(places.iter().all(Option::is_some) && shared.registry.enter().is_none());
+    }
+}

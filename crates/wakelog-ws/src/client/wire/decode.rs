@@ -11,7 +11,7 @@ use wakelog::{Epoch, Gap, GapReason, LogId, Position};
 
 use super::super::event::Event;
 use crate::protocol::{
-    CursorState, ErrorCode, Failure, Limits, LoadedCursor, Payload, Reconnect, Reset,
+    CursorState, ErrorCode, Failure, Limits, LoadedCursor, Payload, Reconnect, Reset, ResetReason,
     ServerMessage, Welcome, present,
 };
 
@@ -49,11 +49,12 @@ pub(in crate::client) fn decode(text: &str) -> Result<Heard, Error> {
         }
         "welcome" => ServerMessage::Welcome(Box::new(welcome(text)?)),
         "gap" => gap(text)?,
+        "reset" => reset(text)?,
         "reply" => reply(text)?,
         "error" => ServerMessage::Error(error(text)?),
         "heartbeat" => heartbeat(text)?,
         "fenced" => ServerMessage::Fenced,
-        "subscribed" | "reset" | "unsubscribed" | "ack_ok" | "published" | "bye" => plain(text)?,
+        "subscribed" | "unsubscribed" | "ack_ok" | "published" | "bye" => plain(text)?,
         _ => return Ok(Heard::Unknown),
     };
     Ok(Heard::Said(said))
@@ -68,11 +69,6 @@ fn plain(text: &str) -> Result<ServerMessage, Error> {
             sub: String,
             position: Position,
             end: u64,
-        },
-        Reset {
-            sub: String,
-            #[serde(flatten)]
-            reset: Reset,
         },
         Unsubscribed {
             sub: String,
@@ -93,7 +89,6 @@ fn plain(text: &str) -> Result<ServerMessage, Error> {
     }
     Ok(match serde_json::from_str(text)? {
         Wire::Subscribed { sub, position, end } => ServerMessage::Subscribed { sub, position, end },
-        Wire::Reset { sub, reset } => ServerMessage::Reset { sub, reset },
         Wire::Unsubscribed { sub, position } => ServerMessage::Unsubscribed { sub, position },
         Wire::AckOk { position } => ServerMessage::AckOk { position },
         Wire::Published {
@@ -167,6 +162,32 @@ fn gap(text: &str) -> Result<ServerMessage, Error> {
         sub: wire.sub,
         gap: Gap { from, to, reason },
         position: wire.position,
+    })
+}
+
+fn reset(text: &str) -> Result<ServerMessage, Error> {
+    #[derive(Deserialize)]
+    struct Wire<'a> {
+        sub: String,
+        #[serde(borrow)]
+        reason: Cow<'a, str>,
+        earliest: Position,
+        end: Position,
+    }
+    let wire: Wire<'_> = serde_json::from_str(text)?;
+    let reason = match wire.reason.as_ref() {
+        "epoch" => ResetReason::Epoch,
+        // A reason that is not known counts as this one.
+        _ => ResetReason::Log,
+    };
+    let (earliest, end) = (wire.earliest, wire.end);
+    Ok(ServerMessage::Reset {
+        sub: wire.sub,
+        reset: Reset {
+            reason,
+            earliest,
+            end,
+        },
     })
 }
 

@@ -4,15 +4,25 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use wakelog::Start;
 
-use crate::protocol::{ClientMessage, Outgoing, Payload};
+use crate::protocol::{ClientMessage, Hello, Outgoing, Payload};
 
 /// A message as text.
 pub(in crate::client) fn encode(message: &ClientMessage) -> String {
     let value = match message {
-        ClientMessage::Hello(hello) => json!({
-            "type": "hello", "consumer": hello.consumer, "token": hello.token,
-            "client": hello.client,
-        }),
+        ClientMessage::Hello(hello) => {
+            let Hello {
+                consumer,
+                token,
+                client,
+            } = hello;
+            let mut value = json!({"type": "hello"});
+            for (key, said) in [("consumer", consumer), ("token", token), ("client", client)] {
+                if let Some(said) = said {
+                    value[key] = json!(said);
+                }
+            }
+            value
+        }
         ClientMessage::Subscribe(subscribe) => {
             let (sub, filters) = (&subscribe.sub, &subscribe.filters);
             let mut value = json!({"type": "subscribe", "sub": sub, "filters": filters});
@@ -46,6 +56,7 @@ fn publish(event: &Outgoing) -> String {
     #[serde(tag = "type", rename = "publish")]
     struct Wire<'a> {
         topics: &'a [String],
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
         not_to: &'a [String],
         #[serde(skip_serializing_if = "Option::is_none")]
         name: &'a Option<String>,

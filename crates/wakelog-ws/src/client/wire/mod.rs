@@ -13,7 +13,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::protocol::ServerMessage;
+    use crate::protocol::{ClientMessage, Hello, Outgoing, Payload, ServerMessage};
 
     /// Every example of the protocol, read by the one side and written by it again, is the same to
     /// the other.
@@ -37,6 +37,18 @@ mod tests {
             seen += 1;
         }
         assert!(seen > 20, "{seen} examples");
+    }
+
+    #[test]
+    fn what_there_is_not_is_left_out() {
+        let nobody = ClientMessage::Hello(Hello::default());
+        assert_eq!(encode(&nobody), r#"{"type":"hello"}"#);
+        let plain = Outgoing::to("a", Payload::text("")).id("1");
+        let plain = encode(&ClientMessage::Publish(plain));
+        assert_eq!(
+            plain,
+            r#"{"type":"publish","topics":["a"],"id":"1","text":""}"#
+        );
     }
 
     #[test]
@@ -69,6 +81,16 @@ mod tests {
             panic!("no error");
         };
         assert!(error.code.retry() && error.re.is_none());
+        // All else that a later server may say within this version (PROTOCOL.md, section 15).
+        for new in [
+            r#"{"type":"reset","sub":"s","reason":"later",
+                "earliest":"0f8fad5bd9cb469fa16570867728950e.3-9c1e22b7.0",
+                "end":"0f8fad5bd9cb469fa16570867728950e.3-9c1e22b7.7","more":1}"#,
+            r#"{"type":"gap","sub":"s","from":1,"to":2,"reason":"later","more":[],
+                "position":"0f8fad5bd9cb469fa16570867728950e.3-9c1e22b7.2"}"#,
+        ] {
+            assert!(matches!(decode(new), Ok(Heard::Said(_))), "{new}");
+        }
         for broken in ["", "{}", r#"{"type":"gap","sub":"s"}"#, r#"{"type":"bye"}"#] {
             assert!(decode(broken).is_err(), "{broken}");
         }

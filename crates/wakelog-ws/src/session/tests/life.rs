@@ -132,6 +132,39 @@ fn drain_says_bye_and_answers_what_was_accepted() {
     play.closed(CloseCode::Restart);
 }
 
+/// As PROTOCOL.md says of `hello`: what is no message ends the connection, what is none of its
+/// bounds does not, and what the outside cannot decide ends it too.
+#[test]
+fn a_hello_may_be_mended_but_not_after_it_was_refused() {
+    let config = SessionConfig::default();
+    let mut play = Play::new(config);
+    for bad in [
+        r#"{"type":"dance"}"#,
+        r#"{"type":"hello","client":""}"#,
+        r#"{"type":"hello","token":7}"#,
+    ] {
+        play.says(bad);
+        assert!(matches!(play.message(), ServerMessage::Error(_)));
+        assert!(!play.session.is_closed(), "{bad}");
+    }
+    play.says(r#"{"type":"hello"}"#);
+    assert!(matches!(play.request(), Some(Request::Admit(_))));
+    let busy = Failure::new(ErrorCode::Unavailable, "not now");
+    play.session.handle_admitted(play.now, Err(busy));
+    let ServerMessage::Error(told) = play.message() else {
+        panic!("no error");
+    };
+    assert_eq!((told.re, told.after_ms), (Some("hello"), Some(1_000)));
+    play.closed(CloseCode::Internal);
+
+    for broken in ["dance", r#"{"type":"heartbeat"}"#] {
+        let mut play = Play::new(config);
+        play.says(broken);
+        assert!(matches!(play.message(), ServerMessage::Error(_)));
+        play.closed(CloseCode::Broken);
+    }
+}
+
 /// Pings between the frames of a message that never ends keep nothing alive.
 #[test]
 fn pings_are_no_sign_of_life() {
