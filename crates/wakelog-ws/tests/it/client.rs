@@ -1,9 +1,11 @@
 //! The client for services, against a real server.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::extract::Request;
+use axum::http::header::SEC_WEBSOCKET_PROTOCOL;
 use tempfile::tempdir;
 use wakelog::{Gap, GapReason, Position};
 use wakelog_ws::client::{Client, EmitError, Emitted, Ended, Event, Start, Subscription, Told};
@@ -146,6 +148,58 @@ async fn the_client_for_services_is_told_the_story() {
     }
     within(newer.close()).await;
     assert_eq!(within(room.next()).await, Err(Ended::Closed));
+}
+
+/// The binary form is asked for first. A server from before it takes the other, and the client
+/// speaks that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_knows_json_alone_is_spoken_to_in_json() {
+    for (known, selected) in [
+        (vec!["wakelog.v1.json"], "wakelog.v1.json"),
+        (vec!["wakelog.v1.json", "wakelog.v1.bin"], "wakelog.v1.bin"),
+    ] {
+        let (_dir, hub) = hub();
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&said);
+        let upgrade = move |mut request: Request| async move {
+            let offer = request.headers()[SEC_WEBSOCKET_PROTOCOL].clone();
+            let offer = offer.to_str().unwrap();
+            // What this server does not know it does not see.
+            let offered = offer.split(", ").filter(|name| known.contains(name));
+            let offered = offered.collect::<Vec<_>>().join(", ");
+            let headers = request.headers_mut();
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, offered.parse().unwrap());
+            let response = hub.upgrade(request).await;
+            let answer = response.headers()[SEC_WEBSOCKET_PROTOCOL].to_str().unwrap();
+            seen.lock()
+                .unwrap()
+                .push([offer.to_owned(), answer.to_owned()]);
+            response
+        };
+        let routes = axum::Router::new().route("/wakelog", axum::routing::get(upgrade));
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move { axum::serve(listener, routes).await });
+
+        let (reader, writer) = (named(address, "reader"), named(address, "writer"));
+        let mut room = reader.subscribe(["room"]);
+        within(reader.connected()).await.unwrap();
+        for payload in [
+            Payload::json(&[1.5, 2.0]).unwrap(),
+            Payload::text("gr\u{fc}n"),
+            Payload::bytes([0, 255]),
+        ] {
+            let place = emit(&writer, Outgoing::to("room", payload.clone())).await;
+            let heard = event(&mut room).await;
+            assert_eq!((heard.position, heard.payload), (place, payload));
+        }
+        server.abort();
+        let said = said.lock().unwrap();
+        let offer = "wakelog.v1.bin, wakelog.v1.json";
+        assert_eq!(*said, [[offer, selected], [offer, selected]]);
+    }
 }
 
 /// Cut at any byte of either direction, everything comes once, and everything is stored once.
