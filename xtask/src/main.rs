@@ -8,6 +8,7 @@ mod bench;
 mod defences;
 mod dependencies;
 mod models;
+mod pasted;
 mod sabotage;
 mod size;
 mod soak;
@@ -29,6 +30,8 @@ cargo xtask <task>
   sabotage       builds the library with bugs and sees that the tests find each of them
   defences [W9]  takes the defences of wakelog-ws (docs/transport.md) out of a copy of this tree,
                  one by one, and sees that the tests notice
+  pasted         the first programs of wakelog-ws's README, in new projects: do they build, run, and
+                 answer the README's page?
   size           counts the lines of wakelog-ws and the bytes of its browser client
   soak --minutes N [--seed S]
                  everything that is chosen at random, with fresh seeds, until the time is over;
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         ["sabotage"] => tasks::sabotage(),
         ["defences"] => tasks::defences(None),
         ["defences", attack] => tasks::defences(Some(attack)),
+        ["pasted"] => tasks::pasted(),
         ["size"] => tasks::size(),
         ["soak", "--minutes", minutes] => soak::soak(minutes, None),
         ["soak", "--minutes", minutes, "--seed", seed] => soak::soak(minutes, Some(seed)),

@@ -9,6 +9,7 @@ use crate::bench;
 use crate::defences;
 use crate::dependencies;
 use crate::models;
+use crate::pasted;
 use crate::sabotage;
 use crate::size;
 use crate::stage::{Count, Stages, counted, plain};
@@ -36,6 +37,7 @@ pub(crate) fn test() -> Result<bool, String> {
     stages.run("size", size::check);
     stages.run("client", client);
     stages.run("browser", || browser(&chromium, None));
+    stages.run("pasted", pasted::check);
     Ok(stages.summary())
 }
 
@@ -60,6 +62,14 @@ pub(crate) fn defences(attack: Option<&str>) -> Result<bool, String> {
     enter_root()?;
     let mut stages = Stages::default();
     stages.run("defences", || defences::run(attack));
+    Ok(stages.summary())
+}
+
+/// Do the programs of wakelog-ws's README work in a new project?
+pub(crate) fn pasted() -> Result<bool, String> {
+    enter_root()?;
+    let mut stages = Stages::default();
+    stages.run("pasted", pasted::check);
     Ok(stages.summary())
 }
 
