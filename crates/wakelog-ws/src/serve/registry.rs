@@ -292,3 +292,26 @@ impl Registry {
         let _all = self.places.acquire_many(self.all).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Payload;
+
+    /// Whoever is busy hears so many and does without the others, whatever it has subscribed to.
+    #[test]
+    fn what_is_not_stored_does_not_gather_before_a_session() {
+        for subscriptions in [1, 20] {
+            let mut ears = Ears::default();
+            let filters = FilterSet::new(["a"], None).unwrap();
+            let open = (0..subscriptions).map(|_| (SubKey::default(), filters.clone()));
+            ears.open.extend(open);
+            let event = Outgoing::to("a", Payload::text("typing")).volatile();
+            let at = "0f8fad5bd9cb469fa16570867728950e.3-9c1e22b7.7";
+            let at = at.parse().unwrap();
+            let heard = (0..100).filter(|_| ears.hear(&event, &EncodedPage::default(), at));
+            assert_eq!(heard.count(), 32_usize.div_ceil(subscriptions));
+            assert_eq!(ears.heard.len(), 32);
+        }
+    }
+}

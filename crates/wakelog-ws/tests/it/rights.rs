@@ -188,6 +188,23 @@ async fn invented_consumers_do_not_fill_the_disk() {
     server.welcome(None).await;
 }
 
+/// That it ends then is for the log's own tests.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cursor_that_nobody_uses_has_an_end() {
+    const DAY: Duration = Duration::from_secs(24 * 3_600);
+    let dir = tempdir().unwrap();
+    let log = log_at(dir.path());
+    let source = LogSource::new(log.clone()).unwrap();
+    let short = source.clone().cursor_life(DAY);
+    for (name, source, life) in [("one", source, 90 * DAY), ("two", short, DAY)] {
+        let server = Server::start(HubBuilder::over(source).build()).await;
+        server.welcome(Some(name)).await;
+        let all = log.cursor_list().unwrap();
+        let own = all.iter().find(|cursor| cursor.name.ends_with(name));
+        assert_eq!(own.unwrap().ttl, Some(life), "{name}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_hook_decides_and_the_hub_sets_from() {
     let dir = tempdir().unwrap();
