@@ -11,7 +11,9 @@ use loom as checker;
 use shuttle as checker;
 
 use checker::sync as given;
-pub(crate) use checker::{sync::atomic, thread};
+pub(crate) use checker::sync::atomic;
+#[cfg(loom)]
+pub(crate) use checker::thread;
 
 /// A lock that no panic poisons.
 pub(crate) struct Mutex<T>(given::Mutex<T>);
@@ -233,8 +235,74 @@ impl Backoff {
 /// A word is about to be used: another thread may go first. (Loom is not told of words. It cannot
 /// model them, and they would only be more schedules.)
 pub(crate) fn point() {
-    #[cfg(shuttle)]
-    let _ = atomic::AtomicBool::new(false).load(atomic::Ordering::SeqCst);
+    #[cfg(all(shuttle, not(loom)))]
+    if thread::are_others() {
+        // One for all of them: to make one costs more than the step.
+        static ANY: atomic::AtomicBool = atomic::AtomicBool::new(false);
+        ANY.load(atomic::Ordering::SeqCst);
+    }
+}
+
+/// Threads that are counted: where there is one only, as in an open, a word is no choice. Most
+/// words of a schedule are such.
+#[cfg(all(shuttle, not(loom)))]
+pub(crate) mod thread {
+    use std::io;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    pub(crate) use shuttle::thread::{JoinHandle, current, yield_now};
+
+    /// Beside the first one. Shuttle runs one thread at a time.
+    static OTHERS: AtomicUsize = AtomicUsize::new(0);
+
+    pub(super) fn are_others() -> bool {
+        OTHERS.load(Relaxed) > 0
+    }
+
+    struct Counted;
+
+    impl Counted {
+        fn new() -> Self {
+            OTHERS.fetch_add(1, Relaxed);
+            Self
+        }
+    }
+
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            OTHERS.fetch_sub(1, Relaxed);
+        }
+    }
+
+    pub(crate) struct Builder(shuttle::thread::Builder);
+
+    impl Builder {
+        pub(crate) fn new() -> Self {
+            Self(shuttle::thread::Builder::new())
+        }
+
+        pub(crate) fn name(self, name: String) -> Self {
+            Self(self.0.name(name))
+        }
+
+        pub(crate) fn spawn<T: Send + 'static>(
+            self,
+            work: impl FnOnce() -> T + Send + 'static,
+        ) -> io::Result<JoinHandle<T>> {
+            let counted = Counted::new();
+            self.0.spawn(move || {
+                let _counted = counted;
+                work()
+            })
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn spawn<T: Send + 'static>(
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        Builder::new().spawn(work).expect("a model has threads")
+    }
 }
 
 /// Memory in which loom looks for data races: bytes that one thread writes and another one reads
