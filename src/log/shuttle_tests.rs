@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const SCHEDULES: usize = 10_000;
-const SCENARIOS: usize = 2;
+const SCENARIOS: usize = 3;
 
 fn check(scenario: fn()) {
     let all = std::env::var("WAKELOG_SCHEDULES").map_or(SCHEDULES, |all| all.parse().unwrap());
@@ -191,6 +191,28 @@ fn everybody() {
 #[test]
 fn everybody_at_once() {
     prove(&[Plant::UnlinkedRoll, Plant::LateClose], everybody);
+}
+
+fn waiting() {
+    let options = Options::new().sync(SyncPolicy::Manual);
+    let log = options.open_in(Arc::new(MemoryDir::new())).unwrap();
+    let readers = [log.reader(), log.reader().topics(["a"])].map(|reader| {
+        let mut reader = reader.open().unwrap();
+        thread::spawn(move || [0, 1].map(|_| reader.recv().unwrap().offset()))
+    });
+    for number in [0, 1] {
+        log.append("a", payload(0, number, 2)).unwrap();
+    }
+    for reader in readers {
+        assert_eq!(reader.join().unwrap(), [0, 1]);
+    }
+    log.close().unwrap();
+}
+
+/// Whoever goes to sleep while an event comes hears it: nothing else would wake them.
+#[test]
+fn nobody_sleeps_through_an_event() {
+    prove(&[Plant::DroppedWakeUp], waiting);
 }
 
 fn failing() {
