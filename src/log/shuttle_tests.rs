@@ -2,7 +2,7 @@
 //! `cargo xtask models`. Each scenario shows that it is there for something: with a bug planted, it
 //! fails.
 //!
-//! `WAKELOG_SCHEDULES` sets another number of schedules (10,000 over all), `SHUTTLE_RANDOM_SEED`
+//! `WAKELOG_SCHEDULES` sets another number of schedules (15,000 over all), `SHUTTLE_RANDOM_SEED`
 //! repeats a run.
 
 use crate::dir::MemoryDir;
@@ -15,7 +15,7 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use std::sync::Arc;
 use std::time::Duration;
 
-const SCHEDULES: usize = 10_000;
+const SCHEDULES: usize = 15_000;
 const SCENARIOS: usize = 3;
 
 fn check(scenario: fn()) {

@@ -38,6 +38,8 @@ pub(super) struct Driver<S: EventSource, F> {
 #[derive(Debug, Default)]
 struct Output {
     unflushed: bool,
+    /// A control frame came, and the library below has an answer.
+    pinged: bool,
     /// Since when the socket does not take all that there is.
     stalled: Option<Instant>,
     /// The socket took nothing when it was asked last.
@@ -79,7 +81,7 @@ where
             }
         }
         cx.waker().wake_by_ref();
-        if self.poll_timer(cx).is_break() {
+        if self.flush(cx).is_break() || self.poll_timer(cx).is_break() {
             return Poll::Ready(());
         }
         Poll::Pending
@@ -88,12 +90,17 @@ where
     /// Moves everything once; says whether something has moved, or breaks when the connection is
     /// over.
     ///
-    /// The timer comes when nothing else moves, because the others change when it has to ring.
+    /// What is to be sent is flushed when nothing else moves, so that it goes out in one write; but
+    /// an answer to a ping at once, or nobody would see that such answers gather. The timer comes
+    /// last, because the others change when it has to ring.
     fn round(&mut self, cx: &mut Context<'_>) -> ControlFlow<(), bool> {
         let mut moved = self.desk.poll(cx);
         moved |= self.poll_input(cx)?;
         moved |= self.desk.start();
-        moved |= self.poll_output(cx)?;
+        moved |= self.transmit(cx)?;
+        if !moved || std::mem::take(&mut self.output.pinged) {
+            moved |= self.flush(cx)?;
+        }
         if moved {
             return ControlFlow::Continue(true);
         }
@@ -130,7 +137,7 @@ where
                 Some(Ok(Frame::Binary | Frame::Page(_))) => self.desk.session.handle_binary(),
                 Some(Ok(Frame::Alive)) => {
                     self.desk.session.handle_alive(now());
-                    self.output.unflushed = true;
+                    (self.output.unflushed, self.output.pinged) = (true, true);
                     self.output.choked = self.output.stalled.is_some();
                 }
             }
@@ -138,7 +145,7 @@ where
         ControlFlow::Continue(moved)
     }
 
-    fn poll_output(&mut self, cx: &mut Context<'_>) -> ControlFlow<(), bool> {
+    fn transmit(&mut self, cx: &mut Context<'_>) -> ControlFlow<(), bool> {
         let mut socket = Pin::new(&mut self.socket);
         if self.output.closed_by_peer {
             return match socket.poll_close(cx) {
@@ -182,20 +189,22 @@ where
             self.output.unflushed = true;
             moved = true;
         }
-        if self.output.unflushed {
-            match socket.poll_flush(cx) {
-                Poll::Ready(Ok(())) => {
-                    self.output.unflushed = false;
-                    self.output.stalled = None;
-                    moved |= std::mem::take(&mut self.output.choked);
-                }
-                Poll::Ready(Err(_)) => return ControlFlow::Break(()),
-                Poll::Pending => {
-                    self.output.stalled.get_or_insert_with(now);
-                }
-            }
-        }
         ControlFlow::Continue(moved)
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>) -> ControlFlow<(), bool> {
+        if !self.output.unflushed || self.output.closed_by_peer {
+            return ControlFlow::Continue(false);
+        }
+        let Poll::Ready(flushed) = Pin::new(&mut self.socket).poll_flush(cx) else {
+            self.output.stalled.get_or_insert_with(now);
+            return ControlFlow::Continue(false);
+        };
+        if flushed.is_err() {
+            return ControlFlow::Break(());
+        }
+        (self.output.unflushed, self.output.stalled) = (false, None);
+        ControlFlow::Continue(std::mem::take(&mut self.output.choked))
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> ControlFlow<(), bool> {

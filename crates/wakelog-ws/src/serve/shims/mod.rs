@@ -10,6 +10,8 @@ mod axum;
 mod http;
 #[cfg(feature = "lines")]
 mod lines;
+#[cfg(feature = "tungstenite")]
+mod metered;
 #[cfg(feature = "metrics")]
 mod metrics;
 #[cfg(feature = "tungstenite")]

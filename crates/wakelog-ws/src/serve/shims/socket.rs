@@ -1,23 +1,18 @@
-//! A WebSocket over any stream of bytes, on tungstenite: frames in our clothes, and a bound on what
-//! one message may cost.
+//! A WebSocket over any stream of bytes, on tungstenite: frames in our clothes.
 
-use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use futures_sink::Sink;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, error::ProtocolError};
 
-use crate::protocol::PageMessage;
+use super::metered::{BUFFER, Metered, TooLong, Whole};
 use crate::serve::frame::{Frame, FrameError};
-
-const BUFFER: usize = 4 << 10;
 
 /// An upgraded connection as a socket of frames.
 #[derive(Debug)]
@@ -43,156 +38,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
             // The driver gives one message at a time and waits until it is out, so the bound is
             // the longest message; a smaller one would make a large event impossible to deliver.
             .max_write_buffer_size(usize::MAX);
-        let io = Metered {
-            io,
-            // What was read ahead belongs to the messages that follow.
-            allowance: longest.saturating_add(BUFFER),
-            read: 0,
-            page: None,
-        };
+        // What was read ahead belongs to the messages that follow.
+        let io = Metered::new(io, longest.saturating_add(BUFFER));
         Self {
             library: WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await,
             busy: true,
             page: None,
         }
-    }
-}
-
-/// Counts the bytes that come in until a message is whole.
-///
-/// tungstenite bounds the length of a message, but not of how many frames it is made: a million
-/// empty ones are still an empty message, and are read in one go for as long as they come.
-#[derive(Debug)]
-struct Metered<I> {
-    io: I,
-    allowance: usize,
-    read: usize,
-    /// Goes out before anything else that is written.
-    page: Option<Whole>,
-}
-
-/// Events that are shorter than this are copied: a write of one piece costs less than one of three.
-const SHORT: usize = 1 << 10;
-
-/// A page as one frame of the WebSocket, which goes around the library: that would copy it.
-#[derive(Debug)]
-struct Whole {
-    /// The head of the frame and that of the message; and all the rest if that is short.
-    front: Vec<u8>,
-    page: Option<PageMessage>,
-    written: usize,
-}
-
-impl Whole {
-    fn new(page: PageMessage) -> io::Result<Self> {
-        let pieces = page.pieces();
-        let length = pieces.iter().map(|piece| piece.len()).sum::<usize>();
-        let data = match page.is_binary() {
-            true => Data::Binary,
-            false => Data::Text,
-        };
-        let header = FrameHeader {
-            opcode: OpCode::Data(data),
-            ..FrameHeader::default()
-        };
-        let [head, events, tail] = pieces;
-        let short = events.len() <= SHORT;
-        let copied = if short { length } else { head.len() };
-        let mut front = Vec::with_capacity(header.len(to_u64(length)?) + copied);
-        header
-            .format(to_u64(length)?, &mut front)
-            .map_err(io::Error::other)?;
-        front.extend_from_slice(head);
-        if short {
-            front.extend_from_slice(events);
-            front.extend_from_slice(tail);
-        }
-        Ok(Self {
-            front,
-            page: (!short).then_some(page),
-            written: 0,
-        })
-    }
-
-    /// What is not written yet.
-    fn rest(&self) -> [IoSlice<'_>; 3] {
-        let mut skip = self.written;
-        let page = self.page.as_ref().map(PageMessage::pieces);
-        let [_, events, tail] = page.unwrap_or_default();
-        [&*self.front, events, tail].map(|piece| {
-            let skipped = skip.min(piece.len());
-            skip -= skipped;
-            IoSlice::new(&piece[skipped..])
-        })
-    }
-}
-
-fn to_u64(length: usize) -> io::Result<u64> {
-    u64::try_from(length).map_err(io::Error::other)
-}
-
-impl<I: AsyncWrite + Unpin> Metered<I> {
-    fn poll_page(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Some(page) = &mut self.page {
-            let (rest, io) = (page.rest(), Pin::new(&mut self.io));
-            let written = match &rest {
-                [one, others @ ..] if others.iter().all(|piece| piece.is_empty()) => {
-                    if one.is_empty() {
-                        self.page = None;
-                        break;
-                    }
-                    io.poll_write(cx, one)
-                }
-                all => io.poll_write_vectored(cx, all),
-            };
-            match ready!(written)? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => page.written += written,
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-/// Carried by the `io::Error` of a message that costs too much.
-#[derive(Debug, thiserror::Error)]
-#[error("a message is too long on the wire")]
-struct TooLong;
-
-impl<I: AsyncRead + Unpin> AsyncRead for Metered<I> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.read > self.allowance {
-            return Poll::Ready(Err(io::Error::other(TooLong)));
-        }
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
-        self.read = self.read.saturating_add(buf.filled().len() - before);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<I: AsyncWrite + Unpin> AsyncWrite for Metered<I> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_page(cx))?;
-        Pin::new(&mut self.io).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_page(cx))?;
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_page(cx))?;
-        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
 
@@ -257,7 +109,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Sink<Frame> for Socket<I> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), FrameError>> {
         if self.busy {
-            ready!(Pin::new(&mut self.library).poll_flush(cx)).map_err(frame_error)?;
+            self.library.get_mut().goes_on = self.page.is_some();
+            let flushed = Pin::new(&mut self.library).poll_flush(cx);
+            self.library.get_mut().goes_on = false;
+            ready!(flushed).map_err(frame_error)?;
             self.busy = false;
         }
         let Self { library, page, .. } = &mut *self;
@@ -268,7 +123,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Sink<Frame> for Socket<I> {
         }
         // No frame of the library's is half out now, and from here on what it writes, such as the
         // answer to a ping, waits for the page.
-        io.page = page.take();
+        if let Some(page) = page.take() {
+            io.put(page);
+        }
         let flushed = ready!(Pin::new(io).poll_flush(cx));
         Poll::Ready(flushed.map_err(|error| frame_error(error.into())))
     }
@@ -301,14 +158,16 @@ fn frame_error(error: tungstenite::Error) -> FrameError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::EncodedPage;
+    use crate::protocol::{EncodedPage, PageMessage};
     use futures_util::{SinkExt as _, StreamExt as _};
     use hyper::body::Incoming;
     use hyper::{Request, Response};
     use hyper_util::rt::TokioIo;
     use std::convert::Infallible;
+    use std::io::{self, IoSlice};
     use std::path::{Path, PathBuf};
     use std::process::{Command, Stdio};
+    use tokio::io::ReadBuf;
     use tokio::net::{TcpListener, TcpStream};
     use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
@@ -414,6 +273,79 @@ mod tests {
         let both = async { tokio::join!(server, client) };
         let limit = std::time::Duration::from_secs(60);
         tokio::time::timeout(limit, both).await.unwrap();
+    }
+
+    /// Counts how often it is written to.
+    struct Counting(tokio::io::DuplexStream, usize);
+
+    impl AsyncRead for Counting {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_read(cx, buf)
+        }
+    }
+
+    impl AsyncWrite for Counting {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.1 += 1;
+            Pin::new(&mut self.0).poll_write(cx, buf)
+        }
+
+        fn poll_write_vectored(
+            self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bufs: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            let all = bufs.iter().flat_map(|buf| buf.iter().copied());
+            self.poll_write(cx, &all.collect::<Vec<_>>())
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_flush(cx)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_shutdown(cx)
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_flushed_at_once_is_one_write() {
+        let (near, far) = tokio::io::duplex(1 << 20);
+        let mut client = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
+        let mut socket = Socket::server(Counting(near, 0), 1 << 10).await;
+        let mut writes = 0;
+        for size in [10, 1_000, 2_000, 100_000] {
+            let page = PageMessage {
+                head: b"[".to_vec(),
+                page: EncodedPage::of("x".repeat(size), false),
+            };
+            let expected = ["welcome", "subscribed", &page.text()].map(Message::text);
+            for frame in ["welcome", "subscribed"].map(|text| Frame::Text(text.into())) {
+                socket.feed(frame).await.unwrap();
+            }
+            socket.feed(Frame::Page(page)).await.unwrap();
+            socket.flush().await.unwrap();
+            writes += 1;
+            assert_eq!(socket.library.get_ref().io.1, writes, "{size}");
+            for message in expected {
+                assert!(client.next().await.unwrap().unwrap() == message, "{size}");
+            }
+        }
+        // And nothing waits for more.
+        socket.send(Frame::Text("alone".into())).await.unwrap();
+        assert_eq!(
+            client.next().await.unwrap().unwrap(),
+            Message::text("alone")
+        );
+        assert_eq!(socket.library.get_ref().io.1, writes + 1);
     }
 
     /// As long as the longest message of the cases, of bytes as small frames.

@@ -1,0 +1,202 @@
+//! What goes between the library and the connection: a bound on what one message may cost, pages
+//! that the library does not copy, and one write for what is flushed at once.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+
+use crate::protocol::PageMessage;
+
+pub(super) const BUFFER: usize = 4 << 10;
+
+/// Counts the bytes that come in until a message is whole, and holds what goes out until it is
+/// flushed, so that small messages and the page behind them are one write.
+///
+/// tungstenite bounds the length of a message, but not of how many frames it is made: a million
+/// empty ones are still an empty message, and are read in one go for as long as they come.
+#[derive(Debug)]
+pub(super) struct Metered<I> {
+    pub(super) io: I,
+    allowance: usize,
+    /// Bytes of the message that is coming in.
+    pub(super) read: usize,
+    /// At most [`BUFFER`]; only while there is no page.
+    held: Vec<u8>,
+    /// Goes out before anything else that is written.
+    page: Option<Whole>,
+    /// A page follows at once: a flush would be too early.
+    pub(super) goes_on: bool,
+}
+
+impl<I> Metered<I> {
+    pub(super) fn new(io: I, allowance: usize) -> Self {
+        Self {
+            io,
+            allowance,
+            read: 0,
+            held: Vec::new(),
+            page: None,
+            goes_on: false,
+        }
+    }
+}
+
+/// Events that are shorter than this are copied: a write of one piece costs less than one of three.
+const SHORT: usize = 1 << 10;
+
+/// A page as one frame of the WebSocket, which goes around the library: that would copy it.
+#[derive(Debug)]
+pub(super) struct Whole {
+    /// The head of the frame and that of the message; and all the rest if that is short.
+    front: Vec<u8>,
+    page: Option<PageMessage>,
+    written: usize,
+}
+
+impl Whole {
+    pub(super) fn new(page: PageMessage) -> io::Result<Self> {
+        let pieces = page.pieces();
+        let length = pieces.iter().map(|piece| piece.len()).sum::<usize>();
+        let data = match page.is_binary() {
+            true => Data::Binary,
+            false => Data::Text,
+        };
+        let header = FrameHeader {
+            opcode: OpCode::Data(data),
+            ..FrameHeader::default()
+        };
+        let [head, events, tail] = pieces;
+        let short = events.len() <= SHORT;
+        let copied = if short { length } else { head.len() };
+        let mut front = Vec::with_capacity(header.len(to_u64(length)?) + copied);
+        header
+            .format(to_u64(length)?, &mut front)
+            .map_err(io::Error::other)?;
+        front.extend_from_slice(head);
+        if short {
+            front.extend_from_slice(events);
+            front.extend_from_slice(tail);
+        }
+        Ok(Self {
+            front,
+            page: (!short).then_some(page),
+            written: 0,
+        })
+    }
+
+    /// What is not written yet.
+    fn rest(&self) -> [IoSlice<'_>; 3] {
+        let mut skip = self.written;
+        let page = self.page.as_ref().map(PageMessage::pieces);
+        let [_, events, tail] = page.unwrap_or_default();
+        [&*self.front, events, tail].map(|piece| {
+            let skipped = skip.min(piece.len());
+            skip -= skipped;
+            IoSlice::new(&piece[skipped..])
+        })
+    }
+}
+
+fn to_u64(length: usize) -> io::Result<u64> {
+    u64::try_from(length).map_err(io::Error::other)
+}
+
+impl<I: AsyncWrite + Unpin> Metered<I> {
+    /// Puts it behind what is held.
+    pub(super) fn put(&mut self, mut page: Whole) {
+        if !self.held.is_empty() {
+            let mut front = std::mem::take(&mut self.held);
+            front.append(&mut page.front);
+            page.front = front;
+        }
+        self.page = Some(page);
+    }
+
+    fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_page(cx))?;
+        if !self.held.is_empty() {
+            self.page = Some(Whole {
+                front: std::mem::take(&mut self.held),
+                page: None,
+                written: 0,
+            });
+        }
+        self.poll_page(cx)
+    }
+
+    /// Until the page is out; `Ok` where there is none.
+    pub(super) fn poll_page(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(page) = &mut self.page {
+            let (rest, io) = (page.rest(), Pin::new(&mut self.io));
+            let written = match &rest {
+                [one, others @ ..] if others.iter().all(|piece| piece.is_empty()) => {
+                    if one.is_empty() {
+                        self.page = None;
+                        break;
+                    }
+                    io.poll_write(cx, one)
+                }
+                all => io.poll_write_vectored(cx, all),
+            };
+            match ready!(written)? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => page.written += written,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Carried by the `io::Error` of a message that costs too much.
+#[derive(Debug, thiserror::Error)]
+#[error("a message is too long on the wire")]
+pub(super) struct TooLong;
+
+impl<I: AsyncRead + Unpin> AsyncRead for Metered<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.read > self.allowance {
+            return Poll::Ready(Err(io::Error::other(TooLong)));
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        self.read = self.read.saturating_add(buf.filled().len() - before);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Metered<I> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_page(cx))?;
+        if self.held.len() + buf.len() <= BUFFER {
+            self.held.extend_from_slice(buf);
+            return Poll::Ready(Ok(buf.len()));
+        }
+        ready!(self.poll_held(cx))?;
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.goes_on {
+            return Poll::Ready(Ok(()));
+        }
+        ready!(self.poll_held(cx))?;
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_held(cx))?;
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
