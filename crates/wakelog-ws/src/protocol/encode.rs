@@ -1,7 +1,5 @@
 //! From values to the text of a server's message.
 
-use std::fmt::Write as _;
-
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
 use super::code::ErrorCode;
@@ -39,17 +37,14 @@ impl ServerMessage {
             let head = [&head, sub.as_bytes(), at.as_bytes()].concat();
             return Some(PageMessage { head, page });
         }
-        // Nor can writing a string.
+        // Writing a string cannot fail either.
         let sub = serde_json::to_string(sub).unwrap_or_default();
         // Up to and with its last dot. A position has nothing to escape.
         let stem = at.trim_end_matches(|digit: char| digit.is_ascii_digit());
         let (kind, bytes) = (["events", "volatile"][usize::from(*volatile)], page.bytes());
-        let mut head = format!(r#"{{"type":"{kind}","sub":{sub},"stem":"{stem}","#);
-        let _ = write!(
-            head,
-            r#""position":"{at}","bytes":{bytes},"live":{live},"events":["#
-        );
-        let head = head.into_bytes();
+        let to = format!(r#"{{"type":"{kind}","sub":{sub},"stem":"{stem}","#);
+        let what = format!(r#""position":"{at}","bytes":{bytes},"live":{live},"events":["#);
+        let head = [to, what].concat().into_bytes();
         Some(PageMessage { head, page })
     }
 }

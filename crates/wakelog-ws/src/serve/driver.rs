@@ -30,6 +30,8 @@ pub(super) struct Driver<S: EventSource, F> {
     output: Output,
     /// The socket gives nothing more.
     input_over: bool,
+    /// It had nothing when it was asked in this turn, and wakes when it has.
+    dry: bool,
     timer: Pin<Box<Sleep>>,
     desk: Desk<S>,
 }
@@ -63,6 +65,7 @@ where
             socket,
             output: Output::default(),
             input_over: false,
+            dry: false,
             timer: Box::pin(tokio::time::sleep_until(now.into())),
             desk: Desk::new(shared, ticket, now),
         }
@@ -70,6 +73,7 @@ where
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.desk.connection.waker.register(cx.waker());
+        self.dry = false;
         for _ in 0..ROUNDS {
             match self.round(cx) {
                 ControlFlow::Break(()) => return Poll::Ready(()),
@@ -112,10 +116,11 @@ where
         for _ in 0..ROUNDS {
             let lingering = self.output.linger.is_some();
             let wanted = lingering || self.desk.session.wants_input();
-            if self.input_over || self.output.choked || !wanted {
+            if self.input_over || self.dry || self.output.choked || !wanted {
                 break;
             }
             let Poll::Ready(frame) = Pin::new(&mut self.socket).poll_next(cx) else {
+                self.dry = true;
                 break;
             };
             moved = true;

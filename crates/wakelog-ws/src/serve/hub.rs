@@ -234,7 +234,8 @@ impl<S: EventSource> Hub<S> {
     /// The ticket is [`accept`](Hub::accept)'s, and the socket must have been upgraded with the
     /// [subprotocol](crate::Upgrade::subprotocol) of what was accepted. Its limits of message size
     /// must not be below those of the hub, and it must bound of how many frames a message may be
-    /// made.
+    /// made. Once it has nothing it is not asked again before it has woken the task, and what it is
+    /// given may wait in it until it is flushed.
     pub async fn serve<F>(&self, socket: F, ticket: Ticket)
     where
         F: Stream<Item = Result<Frame, FrameError>> + Sink<Frame, Error = FrameError> + Unpin,

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
 use futures_sink::Sink;
@@ -43,6 +43,8 @@ pub(super) struct Events {
     output: PollSender<String>,
     said: VecDeque<Frame>,
     over: bool,
+    /// Waits for something to be said.
+    listener: Option<Waker>,
 }
 
 #[derive(Deserialize)]
@@ -77,6 +79,7 @@ impl Events {
             output: PollSender::new(output),
             said: VecDeque::from([hello, subscribe]),
             over: false,
+            listener: None,
         }
     }
 
@@ -158,12 +161,14 @@ fn random() -> u64 {
 impl Stream for Events {
     type Item = Result<Frame, FrameError>;
 
-    /// What is said comes of what was heard, so nobody has to be woken for it.
-    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match self.said.pop_front() {
             Some(frame) => Poll::Ready(Some(Ok(frame))),
             None if self.over => Poll::Ready(None),
-            None => Poll::Pending,
+            None => {
+                self.listener = Some(cx.waker().clone());
+                Poll::Pending
+            }
         }
     }
 }
@@ -186,6 +191,11 @@ impl Sink<Frame> for Events {
             // The driver sends nothing else.
             Frame::Binary | Frame::Alive | Frame::Closed => String::new(),
         };
+        // What is said comes of what was heard.
+        let speaks = self.over || !self.said.is_empty();
+        if let Some(listener) = self.listener.take_if(|_| speaks) {
+            listener.wake();
+        }
         if text.is_empty() {
             return Ok(());
         }
@@ -204,4 +214,33 @@ impl Sink<Frame> for Events {
 
 fn gone<T>(_: tokio_util::sync::PollSendError<T>) -> FrameError {
     FrameError::Cut("nobody reads the answer".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{EncodedPage, PageMessage};
+    use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
+    use tokio::sync::mpsc;
+
+    /// The hub asks a socket that had nothing again when that wakes it, and not before.
+    #[tokio::test]
+    async fn what_is_said_in_answer_is_heard_by_whoever_waits_for_it() {
+        let (output, _answer) = mpsc::channel(8);
+        let mut events = Events::new(Wanted::default(), output);
+        assert!(events.next().now_or_never().is_some(), "hello");
+        assert!(events.next().now_or_never().is_some(), "subscribe");
+        let (mut sink, mut stream) = events.split();
+        let credit = tokio::spawn(async move { stream.next().await });
+        tokio::task::yield_now().await;
+        let page = EncodedPage::of(r#"{"offset":0}"#, false);
+        let head = br#"{"type":"events","events":["#.to_vec();
+        sink.send(Frame::Page(PageMessage { head, page }))
+            .await
+            .unwrap();
+        let Some(Ok(Frame::Text(credit))) = credit.await.unwrap() else {
+            panic!("nothing is said");
+        };
+        assert!(credit.contains(r#""type":"credit""#), "{credit}");
+    }
 }
