@@ -16,6 +16,9 @@ use crate::session::{
 /// Of each seventh event.
 const PAYLOAD: &str = "longer than that of the others: pages end for their bytes too, at times";
 
+/// As many as a hub keeps for a connection.
+const TOLD_MAX: usize = 32;
+
 pub(super) const TOPICS: [&str; 4] = ["a", "a.b", "b", "$sys.x"];
 
 /// The whole world outside of a session.
@@ -26,6 +29,8 @@ pub(super) struct Driver {
     readers: BTreeMap<SubKey, Reader>,
     waiting: Vec<SubKey>,
     asked: VecDeque<Request>,
+    /// Events that are not stored: for whom, the topic, and where the log ended.
+    told: Vec<(SubKey, &'static str, u64)>,
     /// Where the cursor stands.
     cursor: Option<u64>,
 }
@@ -63,6 +68,7 @@ impl Driver {
             readers: BTreeMap::new(),
             waiting: Vec::new(),
             asked: VecDeque::new(),
+            told: Vec::new(),
             cursor: None,
         }
     }
@@ -81,6 +87,29 @@ impl Driver {
 
     pub(super) fn append(&mut self, topic: u8) {
         self.log.push(TOPICS[usize::from(topic) % TOPICS.len()]);
+    }
+
+    /// Emits an event that is not stored.
+    pub(super) fn tell(&mut self, topic: u8) {
+        let (topic, end) = (TOPICS[usize::from(topic) % TOPICS.len()], self.end());
+        let hears = |reader: &Reader| reader.filters.iter().any(|filter| filter.matches(topic));
+        let room = TOLD_MAX.saturating_sub(self.told.len());
+        let keys = self.readers.iter().filter(|(_, reader)| hears(reader));
+        self.told
+            .extend(keys.take(room).map(|(key, _)| (*key, topic, end)));
+    }
+
+    /// Offers what was emitted, until it is taken or dropped.
+    pub(super) fn offer(&mut self, session: &mut Session) {
+        self.told.retain(|(key, topic, end)| {
+            let event = PageEvent {
+                offset: *end,
+                topics: vec![topic],
+                ..PageEvent::default()
+            };
+            let page = EncodedPage::new(&[event], false);
+            session.handle_volatile(*key, &page, at(*end))
+        });
     }
 
     pub(super) fn trim(&mut self, events: u8) {

@@ -119,6 +119,7 @@ impl Play {
             14 if more == 2 => drop(self.session.handle_drain(self.now, [10, 20])),
             14 if more == 3 => self.session.handle_binary(),
             14 if more == 4 => self.session.close(CloseCode::Internal),
+            15 if more % 4 == 1 => self.driver.tell(more / 4),
             _ => self.settle(),
         }
         self.ask();
@@ -157,6 +158,7 @@ impl Play {
             assert!(!self.client.is_closed(), "{request:?} after the close");
             self.driver.hear(request);
         }
+        self.driver.offer(&mut self.session);
     }
 
     /// Takes so many messages that wait to be sent.
