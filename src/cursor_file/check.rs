@@ -119,10 +119,8 @@ fn check_slot(
         .map(|word| u64::from_le_bytes(word.try_into().unwrap_or_default()))
         .collect();
     let word = |at: u8| words.get(usize::from(at)).copied().unwrap_or_default();
-    if words.iter().all(|word| *word == 0) {
-        return None;
-    }
-    // Word 2 comes last: without it this is a creation that did not finish, or is under way.
+    // Word 2 comes last: without it the slot is free, or its creation did not finish, or is under
+    // way.
     if word(2) == 0 {
         return None;
     }

@@ -37,9 +37,9 @@ pub(crate) fn copy(from: &dyn Directory, to: &dyn Directory, log: LogId) -> io::
             drop_unseen(to, log, before.bytes)?;
             return Ok(bytes + more);
         }
-        remove(to, definitions::NAME)?;
+        definitions::remove(to, definitions::NAME)?;
         for number in 0..MAX_CHUNKS {
-            remove(to, &chunk::name_of(number))?;
+            definitions::remove(to, &chunk::name_of(number))?;
         }
     }
     Err(io::ErrorKind::ResourceBusy.into())
@@ -73,17 +73,11 @@ impl Prefix {
     }
 }
 
-fn open(dir: &dyn Directory, name: &str) -> io::Result<Option<Box<dyn RawFile>>> {
+/// `None`: it is not there.
+pub(super) fn open(dir: &dyn Directory, name: &str) -> io::Result<Option<Box<dyn RawFile>>> {
     match dir.open_file(name, false) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         other => other.map(Some),
-    }
-}
-
-fn remove(dir: &dyn Directory, name: &str) -> io::Result<()> {
-    match dir.unlink(name) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
     }
 }
 

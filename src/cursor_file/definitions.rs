@@ -298,7 +298,8 @@ fn copy(
     Ok(end + to_u64(buffer.len()))
 }
 
-fn remove(dir: &dyn Directory, name: &str) -> io::Result<()> {
+/// Takes a file away, if it is there.
+pub(super) fn remove(dir: &dyn Directory, name: &str) -> io::Result<()> {
     match dir.unlink(name) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),

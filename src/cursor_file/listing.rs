@@ -2,6 +2,7 @@
 //! works beside a writer, in its process and in others.
 
 use super::chunk::name_of;
+use super::copy::open;
 use super::definitions::{Definitions, Seen};
 use crate::dir::{Directory, RawFile};
 use crate::format::{
@@ -60,7 +61,7 @@ pub(crate) fn list(dir: &dyn Directory, meta: &Meta) -> io::Result<Vec<Listed>> 
             read_slots(&*file, chunk, meta, &mut newest)?;
         } else {
             // Its slots are lost, if there were any.
-            let slots = slot_number(chunk, 0)..=slot_number(chunk, chunk_slots(chunk) - 1);
+            let slots = slot_number(chunk, 0)..slot_number(chunk + 1, 0);
             let lost = newest
                 .values_mut()
                 .filter(|listed| slots.contains(&listed.slot));
@@ -72,13 +73,6 @@ pub(crate) fn list(dir: &dyn Directory, meta: &Meta) -> io::Result<Vec<Listed>> 
     // Two of a name are damage; the later one is meant.
     all.dedup_by(|later, kept| later.name == kept.name);
     Ok(all)
-}
-
-fn open(dir: &dyn Directory, name: &str) -> io::Result<Option<Box<dyn RawFile>>> {
-    match dir.open_file(name, false) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        other => other.map(Some),
-    }
 }
 
 fn listed(definition: &DefinitionRef<'_>) -> Listed {

@@ -102,6 +102,20 @@ fn a_file_says_what_was_written_and_a_smaller_window_takes_the_newest() {
     assert_eq!((saved.entries, saved.since, saved.until), (vec![], 40, 40));
 }
 
+/// It is read in parts of 4,096 entries.
+#[test]
+fn a_file_of_several_parts_comes_back_whole() {
+    let dir = MemoryDir::new();
+    for count in [4_095, 4_096, 4_097, 10_000] {
+        let entries: Vec<_> = (0..count).rev().map(|n| entry(n * 77, n)).collect();
+        let mut draft = Draft::begin(&dir, LOG).unwrap();
+        draft.add(&entries).unwrap();
+        draft.finish(0, count, EPOCH).unwrap();
+        let saved = read(&dir, LOG, u32::MAX).unwrap().unwrap();
+        assert_eq!(saved.entries, entries);
+    }
+}
+
 #[test]
 fn no_flipped_bit_and_no_cut_is_believed() {
     let dir = MemoryDir::new();

@@ -369,3 +369,35 @@ pub(super) fn fits(segment: &Segment, header: &IndexHeader) -> bool {
         });
     fits || sabotaged!("stale-index")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The hash of a topic leads to its number, its text decides.
+    #[test]
+    fn two_topics_of_one_hash_are_two() {
+        let bytes = b"ab";
+        let mut building = Building {
+            bytes,
+            topics: Vec::new(),
+            slots: vec![NONE; 64],
+            links: Vec::new(),
+            most_links: 10,
+            hasher: RandomState::new(),
+            epochs: Vec::new(),
+            places: Vec::new(),
+            events: 0,
+            last: (0, 0),
+        };
+        let hash = building.hasher.hash_one(&bytes[1..]).to_le_bytes();
+        let hash = u32::from_le_bytes([hash[0], hash[1], hash[2], hash[3]]);
+        assert_eq!(building.topic(&bytes[..1]), Some(0));
+        // As if the first one had the hash of the second.
+        building.topics[0].hash = hash;
+        building.slots = vec![NONE; 64];
+        building.slots[to_usize(hash) & 63] = 0;
+        assert_eq!(building.topic(&bytes[1..]), Some(1));
+        assert_eq!(building.topic(&bytes[1..]), Some(1));
+    }
+}

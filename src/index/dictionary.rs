@@ -297,3 +297,48 @@ impl<'a> Entries<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::LogId;
+
+    /// Counts that the header does not allow are not handed out, whatever the checksum says.
+    #[test]
+    fn counts_have_their_bounds() {
+        for (events, excluding, is_good) in [(4, 4, true), (5, 0, false), (2, 3, false)] {
+            let mut writer = DictionaryWriter::new(0);
+            writer.add(b"a", events, excluding, 9, NewList::Inline(b"x"));
+            let mut tables = Vec::new();
+            assert_eq!(writer.finish(0, &mut tables), Some(1));
+            let block = Block::take(&tables, &mut 0).unwrap();
+            let header = IndexHeader {
+                log: LogId([1; 16]),
+                salt: [2; 16],
+                base: 0,
+                from: 4_096,
+                covers: 8_192,
+                last: (4_096, 1),
+                next: 10,
+                events: 4,
+                tables: (0, 0, 0),
+                epochs: 1,
+                places: 0,
+                blocks: 1,
+            };
+            let entries = || Entries::new(&block, &writer.bytes, &header).unwrap();
+            let found = entries()
+                .next()
+                .map(|entry| entry.map(|(_, entry)| entry.events));
+            assert_eq!(
+                found,
+                if is_good {
+                    Ok(Some(events))
+                } else {
+                    Err(Unfit)
+                }
+            );
+            assert_eq!(entries().find(b"a").is_ok(), is_good);
+        }
+    }
+}

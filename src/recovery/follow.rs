@@ -278,7 +278,11 @@ impl Look for ByReading<'_> {
 
 /// Scans in chunks. What does not verify is the end here, never corruption: the writer may be about
 /// to finish it.
-fn scan_by_reading(region: &RegionFollower, start: Place, keys: &Keys) -> io::Result<Scanned> {
+pub(super) fn scan_by_reading(
+    region: &RegionFollower,
+    start: Place,
+    keys: &Keys,
+) -> io::Result<Scanned> {
     let mut all = Scanned {
         end: start,
         time: None,

@@ -10,6 +10,8 @@ mod mirror;
 mod report;
 mod survey;
 mod tail;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use copy::copy_identity;
 pub(crate) use epochs::read as read_epochs;

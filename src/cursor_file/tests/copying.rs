@@ -21,6 +21,8 @@ struct Meanwhile<'h> {
     hook: Mutex<Option<Hook<'h>>>,
     /// What following a region says.
     refusal: Option<io::ErrorKind>,
+    /// What opening the file says.
+    denial: Option<io::ErrorKind>,
 }
 
 impl fmt::Debug for Meanwhile<'_> {
@@ -68,6 +70,9 @@ impl Directory for Meanwhile<'_> {
             let hook = self.hook.lock().take();
             hook.unwrap()();
         }
+        if let Some(kind) = self.denial.filter(|_| name == self.file) {
+            return Err(kind.into());
+        }
         self.dir.open_file(name, write)
     }
 
@@ -103,6 +108,7 @@ fn copied(
         opened: AtomicUsize::new(0),
         hook: Mutex::new(Some(Box::new(hook))),
         refusal: None,
+        denial: None,
     };
     let to = MemoryDir::new();
     let bytes = copy(&from, &to, LogId([7; 16])).unwrap();
@@ -169,6 +175,17 @@ fn a_cursor_whose_slot_was_seen_is_in_the_copy() {
     let late = found(&there, "late");
     assert_eq!(late.acked(), 5);
     assert_eq!(late.definition().unwrap().filters.len(), 40);
+    // In a slot that another cursor had before.
+    let dir = MemoryDir::new();
+    let (cursors, _, bob) = two(&dir);
+    drop(bob);
+    cursors.retire("bob").unwrap();
+    cursors.save().unwrap();
+    let (to, _) = copied(&dir, SLOTS, 1, || {
+        let late = cursors.make("late", &many_filters(), 5).unwrap();
+        assert_eq!((late.number(), late.generation()), (1, 2));
+    });
+    assert_eq!(found(&open(&to), "late").acked(), 5);
 }
 
 #[test]
@@ -216,8 +233,36 @@ fn a_file_that_cannot_be_read_is_not_taken_for_a_short_one() {
             opened: AtomicUsize::new(0),
             hook: Mutex::new(None),
             refusal: Some(refusal),
+            denial: None,
         };
         let done = copy(&from, &MemoryDir::new(), LogId([7; 16]));
         assert_eq!(done.is_ok(), is_copied, "{refusal}");
+    }
+}
+
+/// The disk or the system refuses: that says nothing about what cursors there are.
+#[test]
+fn a_file_that_cannot_be_opened_is_not_taken_for_none() {
+    let dir = MemoryDir::new();
+    drop(two(&dir));
+    for file in [SLOTS, DEFINITIONS] {
+        for (denial, is_told) in [
+            (io::ErrorKind::PermissionDenied, true),
+            (io::ErrorKind::NotFound, false),
+        ] {
+            let from = Meanwhile {
+                dir: dir.clone(),
+                file,
+                at: usize::MAX,
+                opened: AtomicUsize::new(0),
+                hook: Mutex::new(None),
+                refusal: None,
+                denial: Some(denial),
+            };
+            let done = copy(&from, &MemoryDir::new(), LogId([7; 16]));
+            assert_eq!(done.is_err(), is_told, "{file}: {denial}");
+            let listed = list(&from, &meta());
+            assert_eq!(listed.is_err(), is_told, "{file}: {denial}");
+        }
     }
 }

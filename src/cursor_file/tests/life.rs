@@ -198,6 +198,7 @@ fn a_use_is_stored_by_a_tick_and_unknown_is_now() {
     assert_eq!(used(), [Some(NOW), Some(NOW)]);
     alice.touch(Some(NOW + 2_000_000));
     assert!(bob.is_old(Some(NOW + MINUTE + 1)) && !alice.is_old(Some(NOW + MINUTE + 1)));
+    assert!(!bob.is_old(Some(NOW + MINUTE)), "it lives for all of it");
     cursors.tick(NOW + MINUTE, &HashSet::from([bob.number()]));
     assert_eq!(used(), [Some(NOW + 2_000_000), Some(NOW + MINUTE)]);
     cursors.save().unwrap();

@@ -2,6 +2,8 @@
 
 use super::damage::{DEFINITIONS, SLOTS, damage, two_cursors, without_alices_definition};
 use super::*;
+use crate::format::slot_at;
+use crate::types::to_u64;
 
 /// What is damaged, and whether the damage is told for ever.
 type Case = (&'static str, fn(&MemoryDir), bool);
@@ -138,6 +140,51 @@ fn the_power_may_go_while_two_good_slots_become_one() {
             drop(cursors);
             dir.power_loss(seed + 1);
         }
+    }
+}
+
+/// The later one holds, and the other one must not come back when that one is deleted.
+#[test]
+fn of_two_good_slots_one_is_left_to_be_deleted() {
+    let dir = two_cursors();
+    let turn_a_bit = || dir.flip_bit(DEFINITIONS, 99);
+    turn_a_bit();
+    let (cursors, _) = open_at(&dir, 1_000);
+    replace(&cursors).unwrap();
+    cursors.save().unwrap();
+    drop(cursors);
+    turn_a_bit();
+    let (cursors, _) = open_at(&dir, 1_000);
+    assert_eq!(found(&cursors, "alice").acked(), PLACE);
+    cursors.retire("alice").unwrap();
+    cursors.save().unwrap();
+    drop(cursors);
+    let cursors = open(&dir);
+    assert!(cursors.find("alice").unwrap().is_none());
+    assert_eq!(cursors.count(), 1);
+}
+
+/// Neither of the two can be used, so neither makes the other one free.
+#[test]
+fn two_damaged_slots_of_a_name_are_told_at_every_open() {
+    let dir = two_cursors();
+    damage(&dir, &[3, 4]);
+    let (cursors, _) = open_at(&dir, 1_000);
+    let second = replace(&cursors).unwrap().number();
+    cursors.save().unwrap();
+    drop(cursors);
+    for word in [3, 4] {
+        dir.flip_bit(SLOTS, (slot_at(second) + 8 * word) * 8 + 13);
+    }
+    for round in 0..3 {
+        let (cursors, faults) = open_at(&dir, 1_000);
+        let places: Vec<_> = faults.iter().map(|fault| fault.position).collect();
+        let (zero, two) = (to_u64(slot_at(0)), to_u64(slot_at(second)));
+        assert_eq!(places, [zero, two, zero], "open {round}: {faults:?}");
+        assert!(cursors.find("alice").is_err());
+        let new = cursors.make(&format!("new {round}"), &wants(&["a"]), 0);
+        assert_eq!(new.unwrap().number(), second + 1 + round, "no slot is free");
+        cursors.save().unwrap();
     }
 }
 

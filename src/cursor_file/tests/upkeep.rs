@@ -241,3 +241,41 @@ fn a_definition_that_is_damaged_while_it_is_used_is_told_with_its_place() {
     let told: &Corruption = told.unwrap();
     assert_eq!((&*told.file, told.position), (DEFINITIONS, to_u64(at)));
 }
+
+#[test]
+fn a_list_has_the_cursors_of_all_slots() {
+    let dir = MemoryDir::new();
+    let cursors = open(&dir);
+    let names: Vec<_> = (0..300).map(|n| format!("cursor {n:03}")).collect();
+    for name in &names {
+        cursors.make(name, &wants(&["a"]), 0).unwrap();
+    }
+    cursors.save().unwrap();
+    let all = list(&dir, &meta()).unwrap().into_iter();
+    assert!(all.map(|listed| listed.name).eq(names));
+}
+
+/// Somebody who only looks tells what the next open would.
+#[test]
+fn each_word_that_is_damaged_is_told_by_a_look() {
+    assert_eq!(check(&two_cursors(), &meta()).unwrap(), []);
+    for word in 0..6 {
+        let dir = two_cursors();
+        damage(&dir, &[word]);
+        let told = check(&dir, &meta()).unwrap();
+        let places: Vec<_> = told.iter().map(|fault| fault.position).collect();
+        assert_eq!(places, [to_u64(slot_at(0))], "word {word}");
+    }
+    // A slot with something in all of its words.
+    let dir = MemoryDir::new();
+    let cursors = open(&dir);
+    let alice = cursors.create("alice", &wants(&["a"]), 9, 60, &YOUNG);
+    let alice = alice.unwrap();
+    alice.keep(70);
+    alice.touch(Some(5));
+    cursors.save().unwrap();
+    let words = &dir.read(SLOTS)[slot_at(0)..slot_at(1)];
+    assert!(words.chunks(8).all(|word| word != [0; 8]));
+    damage(&dir, &[3]);
+    assert_eq!(check(&dir, &meta()).unwrap().len(), 1);
+}

@@ -1,5 +1,7 @@
 //! Indexes of small segments beside what stands in them.
 
+mod contract;
+
 use super::build::{self, build, build_to};
 use super::cache::Indexes;
 use super::run::{Bytes, Run};
@@ -22,6 +24,10 @@ struct Written {
 }
 
 fn segment_of(bytes: u32, base: u64) -> Written {
+    segment_as(bytes, base, false)
+}
+
+fn segment_as(bytes: u32, base: u64, mirror: bool) -> Written {
     let dir = MemoryDir::new();
     let spare = segment::make(&dir, LOG, bytes).unwrap();
     let activation = Activation {
@@ -29,7 +35,7 @@ fn segment_of(bytes: u32, base: u64) -> Written {
         epoch: Epoch { counter: 1, tag: 7 },
         previous: None,
         cut: false,
-        mirror: false,
+        mirror,
         time: 0,
     };
     let (segment, writer) = segment::activate(spare, activation);
@@ -146,6 +152,7 @@ fn all_filters() -> Vec<FilterSet> {
         &["room.*"],
         &["user.*.x", "room.1", "nobody"],
         &["user.>", "user.2.x"],
+        &["$sys.*", "user.*.x"],
         &["$sys.a"],
         &["*"],
         &["none", "room"],
