@@ -200,3 +200,20 @@ fn a_log_that_takes_no_acks_says_why() {
         assert!(matches!(error, CursorError::Closed), "{error:?}");
     }
 }
+
+#[test]
+fn a_time_to_live_is_between_a_minute_and_a_hundred_years() {
+    let log = Log::in_memory().unwrap();
+    let minute = Duration::from_secs(60);
+    let century = Duration::from_secs(3_153_600_000);
+    let second = Duration::from_secs(1);
+    for (number, ttl, is_good) in [
+        (0, minute, true),
+        (1, minute - second, false),
+        (2, century, true),
+        (3, century + second, false),
+    ] {
+        let cursor = log.cursor(format!("c{number}")).topics(["a"]);
+        assert_eq!(cursor.ttl(ttl).open().is_ok(), is_good, "{ttl:?}");
+    }
+}

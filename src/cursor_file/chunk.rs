@@ -19,6 +19,7 @@ use std::sync::OnceLock;
 
 /// Words of a slot.
 pub(super) const SLOT_WORDS: usize = SLOT_BYTES / 8;
+const _: () = assert!(SLOT_WORDS == 8);
 /// Slots for which one word of flags stands: exactly a page of them.
 const SLOTS_A_FLAG_WORD: u32 = 64;
 const PAGE: usize = 4_096;

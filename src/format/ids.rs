@@ -23,6 +23,7 @@ const _: () = assert!(IDS_HEADER == 64 && LOG_AT == 16);
 
 /// Bytes of an entry.
 pub(crate) const ID_ENTRY_BYTES: usize = 8 + 8;
+const _: () = assert!(ID_ENTRY_BYTES == 16);
 
 /// An id that is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

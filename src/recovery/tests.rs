@@ -42,8 +42,12 @@ fn record(counter: u32, first: u64) -> EpochRecord {
 
 /// A log of one segment with events of these lengths.
 fn with_events(lengths: impl IntoIterator<Item = usize>) -> MemoryDir {
+    in_segment_of(64 << 10, lengths)
+}
+
+fn in_segment_of(bytes: u32, lengths: impl IntoIterator<Item = usize>) -> MemoryDir {
     let dir = MemoryDir::new();
-    let log = options(4 << 20).open_in(shared(&dir)).unwrap();
+    let log = options(bytes).open_in(shared(&dir)).unwrap();
     for length in lengths {
         log.append("a", vec![7; length]).unwrap();
     }
@@ -53,14 +57,14 @@ fn with_events(lengths: impl IntoIterator<Item = usize>) -> MemoryDir {
 /// What a follower finds is what stands there, wherever the pieces end that it reads.
 #[test]
 fn a_scan_in_pieces_finds_what_a_scan_of_all_does() {
-    let small = || std::iter::repeat_n(300, 200);
+    let small = || std::iter::repeat_n(300, 100);
     let mut cases: Vec<MemoryDir> = (16_200..16_420)
         .step_by(8)
-        .map(|first| with_events([first].into_iter().chain(small())))
+        .map(|first| in_segment_of(256 << 10, [first].into_iter().chain(small())))
         .collect();
     cases.push(with_events(small()));
-    cases.push(with_events([100_000, 10, 900_000, 10]));
-    cases.push(with_events(std::iter::repeat_n(700, 4_000)));
+    cases.push(in_segment_of(4 << 20, [100_000, 10, 900_000, 10]));
+    cases.push(in_segment_of(4 << 20, std::iter::repeat_n(700, 4_000)));
     cases.push(with_events([]));
     for dir in cases {
         let found = survey(&shared(&dir)).unwrap();
@@ -151,6 +155,24 @@ fn a_follower_goes_on_in_the_next_segment_alone() {
     let bases: Vec<_> = news.segments.iter().map(|segment| segment.base()).collect();
     assert_eq!(bases.first(), Some(&next));
     drop((log, other));
+}
+
+/// The writer has found a torn tail, so its epoch has no frame in the segment that was followed.
+#[test]
+fn a_follower_is_told_of_an_epoch_that_begins_with_a_segment() {
+    let dir = with_events([100; 3]);
+    let found = survey(&shared(&dir)).unwrap().ending.last.unwrap();
+    let mut bytes = dir.read(&found.name);
+    bytes[found.end.at + 40] = 1;
+    dir.write(&found.name, &bytes);
+    let mut follower = open_read_only(shared(&dir)).unwrap().follower;
+    let log = try_open(&dir).unwrap();
+    let mut news = News::default();
+    follower.poll(&mut news).unwrap();
+    assert_eq!(news.segments.len(), 1);
+    let newest = news.history.and_then(|history| history.newest());
+    assert_eq!(newest, Some(log.position().epoch));
+    log.abandon(|| ());
 }
 
 #[test]
