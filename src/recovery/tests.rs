@@ -324,7 +324,12 @@ fn a_lost_mark_costs_nothing_though_the_power_goes_while_it_is_made_anew() {
 fn an_epoch_whose_sync_has_failed_is_written_again() {
     let end_at = |dir: &MemoryDir| survey(&shared(dir)).unwrap().ending.last.unwrap().end.at;
     let empty = end_at(&with_events([1_000]));
-    let dir = with_events([1_000 + 4_096 - 48 - empty % 4_096]);
+    let dir = MemoryDir::new();
+    let log = try_open(&dir).unwrap();
+    let length = 1_000 + 4_096 - 48 - empty % 4_096;
+    log.append("a", vec![7; length]).unwrap();
+    log.sync().unwrap();
+    let dir = killed(&dir, &log);
     assert_eq!(end_at(&dir) % 4_096, 4_096 - 48);
     dir.power_loss(1);
     let image = dir.image();
@@ -388,4 +393,40 @@ fn a_segment_that_has_left_is_told_from_one_that_is_missing() {
     assert!(found.was_trimmed(&dir, bases[0]) && found.was_trimmed(&dir, bases[1]));
     assert!(!found.was_trimmed(&dir, bases[2]));
     log.abandon(|| ());
+}
+
+/// A mirror opens as it was left; an epoch that was being entered is entered, and records that are
+/// lost are written anew.
+#[test]
+fn a_mirror_enters_each_epoch_once() {
+    let source = crate::MirrorSource {
+        log: LOG,
+        epoch: record(1, 0).epoch,
+        first: 0,
+    };
+    let open = |dir: &MemoryDir| {
+        options(64 << 10)
+            .open_mirror_in(shared(dir), source)
+            .unwrap()
+    };
+    let dir = MemoryDir::new();
+    let mirror = open(&dir);
+    let event = crate::NewEvent::new("a", b"x");
+    assert!(mirror.append_at(0, 1, &event).unwrap());
+    mirror.log().sync().unwrap();
+    let dir = killed(&dir, mirror.log());
+    let end = |dir: &MemoryDir| survey(&shared(dir)).unwrap().ending.last.unwrap().end;
+    let before = end(&dir);
+    let again = killed(&dir, open(&dir).log());
+    assert_eq!(end(&again), before, "nothing is added");
+    let mut epochs = again.read(EPOCHS);
+    epochs.extend(record(2, 1).to_bytes(LOG));
+    again.write(EPOCHS, &epochs);
+    let entered = killed(&again, open(&again).log());
+    assert_eq!(end(&entered).epoch, record(2, 1).epoch);
+    entered.write(EPOCHS, &vec![0; epochs.len()]);
+    let mended = killed(&entered, open(&entered).log());
+    let found = epochs::read(&mended, LOG).unwrap();
+    let counters: Vec<_> = found.records.iter().map(|r| r.epoch.counter).collect();
+    assert_eq!(counters, [1, 2]);
 }

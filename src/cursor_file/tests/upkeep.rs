@@ -227,6 +227,9 @@ fn a_list_has_what_is_damaged_and_not_what_was_never_made() {
     slots[slot_at(0)..slot_at(1)].fill(0);
     dir.write(SLOTS, &slots);
     assert_eq!(listed(), [bob]);
+    // All that their chunk said is lost.
+    dir.unlink(SLOTS).unwrap();
+    assert_eq!(listed(), [("alice".into(), None), ("bob".into(), None)]);
 }
 
 #[test]
