@@ -13,8 +13,9 @@ use crate::protocol::PageMessage;
 
 pub(super) const BUFFER: usize = 4 << 10;
 
-/// Counts the bytes that come in until a message is whole, and holds what goes out until it is
-/// flushed, so that small messages and the page behind them are one write.
+/// Counts the bytes that come in until a message is whole, and holds what goes out in front of a
+/// page, so that small messages and that page are one write. Nothing else is held: the library does
+/// not flush the last thing that it writes, its answer to a close.
 ///
 /// tungstenite bounds the length of a message, but not of how many frames it is made: a million
 /// empty ones are still an empty message, and are read in one go for as long as they come.
@@ -179,7 +180,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Metered<I> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_page(cx))?;
-        if self.held.len() + buf.len() <= BUFFER {
+        if self.goes_on && self.held.len() + buf.len() <= BUFFER {
             self.held.extend_from_slice(buf);
             return Poll::Ready(Ok(buf.len()));
         }

@@ -275,6 +275,24 @@ mod tests {
         tokio::time::timeout(limit, both).await.unwrap();
     }
 
+    /// As the driver ends what its client has closed: the answer is out before the socket is gone.
+    #[tokio::test]
+    async fn a_close_is_answered() {
+        let (near, far) = tokio::io::duplex(1 << 10);
+        let server = async {
+            let mut socket = Socket::server(near, 1 << 10).await;
+            assert_eq!(socket.next().await, Some(Ok(Frame::Closed)));
+            socket.close().await.unwrap();
+        };
+        let client = async {
+            let mut socket = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
+            socket.send(Message::Close(None)).await.unwrap();
+            let answer = socket.next().await.unwrap();
+            assert!(matches!(answer, Ok(Message::Close(_))), "{answer:?}");
+        };
+        tokio::join!(server, client);
+    }
+
     /// Counts how often it is written to.
     struct Counting(tokio::io::DuplexStream, usize);
 
