@@ -6,7 +6,7 @@ use super::epochs::EpochsFound;
 use super::tail::Recovery;
 use crate::error::OpenError;
 use crate::format::{HEADER_BYTES, Mark, MetaKind};
-use crate::mark_file::MarkFile;
+use crate::mark_file::{self, MarkFile};
 use crate::segment;
 use crate::types::{Epoch, MAX_OFFSET, to_u64};
 use std::io;
@@ -55,9 +55,12 @@ impl Recovery<'_> {
             }
         }
         let end = ending.end;
-        // What is dropped is no damage any more: it comes again. A mark that is lost has no offset.
-        let damaged = &mut ending.report.damaged;
-        damaged.retain(|found| found.offset.is_none_or(|offset| offset < end));
+        // What is dropped is no damage any more: it comes again. Nor is a mark that says so.
+        let lowered = |file: &str| mark.is_some() && file == mark_file::NAME;
+        ending.report.damaged.retain(|found| match found.offset {
+            Some(offset) => offset < end,
+            None => !lowered(&found.file),
+        });
         Ok(first)
     }
 
