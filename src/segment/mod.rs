@@ -4,6 +4,8 @@ mod landed;
 mod make;
 mod place;
 mod scan;
+#[cfg(test)]
+mod tests;
 mod walk;
 mod writer;
 
