@@ -217,3 +217,18 @@ fn a_time_to_live_is_between_a_minute_and_a_hundred_years() {
         assert_eq!(cursor.ttl(ttl).open().is_ok(), is_good, "{ttl:?}");
     }
 }
+
+/// What goes wrong below is told by its own name.
+#[test]
+fn errors_of_acks_and_reads_keep_their_names() {
+    use super::builder::{closed_or_poisoned, reading_failed};
+    use crate::error::IoFailure;
+    let read_only = closed_or_poisoned(AckError::ReadOnly);
+    assert!(matches!(read_only, CursorError::ReadOnly), "{read_only}");
+    let filter = crate::FilterSet::new([""], None).unwrap_err();
+    let told = reading_failed(ReadError::Filter(filter));
+    assert!(matches!(told, CursorError::Filter(_)), "{told}");
+    let failure = IoFailure::new(std::path::Path::new("there"), "read", Errno::IO.into());
+    let told = reading_failed(ReadError::Io(failure));
+    assert!(matches!(told, CursorError::Io(_)), "{told}");
+}

@@ -7,6 +7,7 @@ use super::*;
 use crate::dir::{Fault, MemoryDir};
 use crate::format::HEADER_BYTES;
 use crate::history::EPOCHS_KEPT;
+use crate::inspect::{VerifyOptions, verify_in};
 use crate::segment;
 use crate::{Log, SyncPolicy, dedup, mark_file};
 use rustix::io::Errno;
@@ -155,6 +156,41 @@ fn a_follower_goes_on_in_the_next_segment_alone() {
     let bases: Vec<_> = news.segments.iter().map(|segment| segment.base()).collect();
     assert_eq!(bases.first(), Some(&next));
     drop((log, other));
+}
+
+/// A segment of this log that stands under the name of a spare, although nothing is missing, is not
+/// the next one: not without a mark, and not behind segments that are missing.
+#[test]
+fn a_spare_that_fits_nowhere_is_not_adopted() {
+    let dir = MemoryDir::new();
+    let log = try_open(&dir).unwrap();
+    while log.segments() < 3 {
+        log.append("a", [7; 1_000]).unwrap();
+    }
+    let next = log.next_offset();
+    log.close().unwrap();
+    drop(log);
+    let names = dir.list().unwrap().into_iter().map(|entry| entry.name);
+    let mut names: Vec<_> = names
+        .filter(|name| segment::parse_name(name).is_some())
+        .collect();
+    names.sort();
+    for name in &names {
+        let copied = MemoryDir::from_image(&dir.image());
+        copied.write("spare-00000000000000aa.log", &dir.read(name));
+        copied.unlink(mark_file::NAME).unwrap();
+        let log = try_open(&copied).unwrap();
+        assert_eq!((log.first_offset(), log.next_offset()), (0, next), "{name}");
+        let found = verify_in(&shared(&copied), VerifyOptions::new()).unwrap();
+        assert_eq!(found.events, next, "{name}");
+    }
+    // Behind segments that are missing.
+    let lost = MemoryDir::from_image(&dir.image());
+    lost.write("spare-00000000000000aa.log", &dir.read(&names[1]));
+    names.iter().for_each(|name| lost.unlink(name).unwrap());
+    let log = try_open(&lost).unwrap();
+    assert!(!log.recovery().damaged.is_empty());
+    assert_eq!((log.first_offset(), log.next_offset()), (next, next));
 }
 
 /// The writer has found a torn tail, so its epoch has no frame in the segment that was followed.
