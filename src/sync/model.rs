@@ -237,9 +237,7 @@ impl Backoff {
 pub(crate) fn point() {
     #[cfg(all(shuttle, not(loom)))]
     if thread::are_others() {
-        // One for all of them: to make one costs more than the step.
-        static ANY: atomic::AtomicBool = atomic::AtomicBool::new(false);
-        ANY.load(atomic::Ordering::SeqCst);
+        let _ = atomic::AtomicBool::new(false).load(atomic::Ordering::SeqCst);
     }
 }
 
@@ -247,30 +245,33 @@ pub(crate) fn point() {
 /// words of a schedule are such.
 #[cfg(all(shuttle, not(loom)))]
 pub(crate) mod thread {
+    use std::cell::Cell;
     use std::io;
-    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     pub(crate) use shuttle::thread::{JoinHandle, current, yield_now};
 
-    /// Beside the first one. Shuttle runs one thread at a time.
-    static OTHERS: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        /// Beside the first one. All threads of a model are one of the system's, and another model
+        /// may run beside it.
+        static OTHERS: Cell<usize> = const { Cell::new(0) };
+    }
 
     pub(super) fn are_others() -> bool {
-        OTHERS.load(Relaxed) > 0
+        OTHERS.get() > 0
     }
 
     struct Counted;
 
     impl Counted {
         fn new() -> Self {
-            OTHERS.fetch_add(1, Relaxed);
+            OTHERS.set(OTHERS.get() + 1);
             Self
         }
     }
 
     impl Drop for Counted {
         fn drop(&mut self) {
-            OTHERS.fetch_sub(1, Relaxed);
+            OTHERS.set(OTHERS.get() - 1);
         }
     }
 
