@@ -79,8 +79,9 @@ impl Recovery<'_> {
         ending.unlink.extend(orphans);
         self.drop_files(&ending)?;
         self.settle_files(&mut ending).map_err(self.io("clean"))?;
-        let clean = mark.is_some_and(|mark| mark.closed && mark.offset == ending.end);
-        if !clean {
+        // An epoch that has begun since counts no event, and its sync may have failed.
+        let nothing = matches!(&ending.unsure[..], [(_, from, to)] if from == to);
+        if !(nothing && mark.is_some_and(|mark| mark.closed)) {
             self.rewrite(&ending).map_err(self.io("sync"))?;
         }
         let cursors = match open_cursors {

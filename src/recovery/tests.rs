@@ -358,30 +358,42 @@ fn a_lost_mark_costs_nothing_though_the_power_goes_while_it_is_made_anew() {
 /// The frame of an epoch ends a page, and its sync fails: the kernel holds that page for clean.
 #[test]
 fn an_epoch_whose_sync_has_failed_is_written_again() {
-    let end_at = |dir: &MemoryDir| survey(&shared(dir)).unwrap().ending.last.unwrap().end.at;
-    let empty = end_at(&with_events([1_000]));
-    let dir = MemoryDir::new();
-    let log = try_open(&dir).unwrap();
-    let length = 1_000 + 4_096 - 48 - empty % 4_096;
-    log.append("a", vec![7; length]).unwrap();
-    log.sync().unwrap();
-    let dir = killed(&dir, &log);
-    assert_eq!(end_at(&dir) % 4_096, 4_096 - 48);
-    dir.power_loss(1);
-    let image = dir.image();
-    for kth in 1..16 {
-        let dir = MemoryDir::from_image(&image);
-        dir.fail_syncs(kth, Errno::IO, false);
-        if let Ok(log) = try_open(&dir) {
-            log.abandon(|| ());
-        }
-        dir.fail_syncs(u64::MAX, Errno::IO, false);
+    let end_of = |dir: &MemoryDir| survey(&shared(dir)).unwrap().ending.last.unwrap();
+    let empty = end_of(&with_events([1_000])).end.at;
+    for closed in [false, true] {
+        let dir = MemoryDir::new();
         let log = try_open(&dir).unwrap();
-        log.append("a", b"more").unwrap();
+        let length = 1_000 + 4_096 - 48 - empty % 4_096;
+        log.append("a", vec![7; length]).unwrap();
         log.sync().unwrap();
-        let dir = killed(&dir, &log);
-        dir.power_loss(0);
-        assert_eq!(try_open(&dir).unwrap().next_offset(), 2, "sync {kth}");
+        let dir = if closed {
+            log.close().unwrap();
+            dir
+        } else {
+            killed(&dir, &log)
+        };
+        drop(log);
+        let last = end_of(&dir);
+        assert_eq!(last.end.at % 4_096, 4_096 - 48);
+        dir.power_loss(1);
+        let image = dir.image();
+        for kth in 1..16 {
+            let dir = MemoryDir::from_image(&image);
+            dir.fail_syncs(kth, Errno::IO, false);
+            if let Ok(log) = try_open(&dir) {
+                log.abandon(|| ());
+            }
+            dir.fail_syncs(u64::MAX, Errno::IO, false);
+            let log = try_open(&dir).unwrap();
+            log.append("a", b"more").unwrap();
+            log.sync().unwrap();
+            log.abandon(|| ());
+            let frame = || dir.read(&last.name)[last.end.at..][..48].to_vec();
+            let written = frame();
+            dir.power_loss(0);
+            assert!(frame() == written, "lost at sync {kth}, closed: {closed}");
+            assert_eq!(try_open(&dir).unwrap().next_offset(), 2, "sync {kth}");
+        }
     }
 }
 
