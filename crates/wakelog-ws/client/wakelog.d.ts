@@ -98,6 +98,8 @@ export interface SubscriptionOptions {
    * Where to begin when there is no position yet, neither stored here nor as the consumer's cursor:
    * `"latest"` (the default), `"earliest"`, an offset, a negative number (so many events before the
    * end), or a position. A function is asked instead of the cursor; undefined means the cursor.
+   * What is made before the connection is there has its latest at `welcome.end`, so that it hears
+   * what this client emits, too.
    */
   start?: Start | ((welcome: Welcome) => Start | undefined);
   /** Key for the storage, instead of the filters. */

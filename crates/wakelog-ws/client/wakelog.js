@@ -258,7 +258,7 @@ class Client extends EventTarget {
         this.#reconnect = message.reconnect;
         this.#acked = undefined;
         this.#watch(session);
-        for (const each of this.#open) each.open(session);
+        for (const each of this.#open) each.open(session, false, message.end);
         this.#flush();
         return this.changed();
       case "heartbeat":
@@ -334,7 +334,8 @@ class Subscription {
     this.#client.forget(this);
   }
 
-  open(session, anew) {
+  // What waited for the welcome begins there: publishes go first.
+  open(session, anew, now = "latest") {
     this.live = false;
     this.missed = 0;
     this.#client.changed();
@@ -347,18 +348,19 @@ class Subscription {
       const known = this.position ?? stored;
       this.#from = known ? offsetOf(known) : Infinity;
       this.#owed = { events: 0, bytes: 0 };
-      const place = this.#place(session.welcome, stored, anew);
+      const place = this.#place(session.welcome, stored, anew, now);
       const { sub, filters } = this;
       if (!this.#isLate(session)) this.#client.send({ type: "subscribe", sub, filters, ...place });
     });
   }
 
-  #place(welcome, stored, anew) {
+  #place(welcome, stored, anew, now) {
     if (this.position) return { position: this.position };
     let { start } = this.#options;
     if (typeof start === "function") start = start(welcome);
     else if (stored) return {};
     start ??= anew ? "earliest" : "latest";
+    if (start === "latest") start = now;
     if (start < 0) start = Math.max(0, offsetOf(welcome.end) + start);
     return String(start).includes(".") ? { position: start } : { start };
   }

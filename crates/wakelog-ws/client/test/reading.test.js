@@ -14,8 +14,8 @@ test("events arrive in order with their positions, payloads as they were sent", 
   client.on("room.1", (e) => seen.push(e));
   const first = await (await socket(0)).welcome();
   assert.equal(first.protocol, "wakelog.v1.json");
-  const { sub, filters, start: from } = await until(() => first.said("subscribe"));
-  assert.deepEqual([filters, from], [["room.1"], "latest"]);
+  const { sub, filters, position: from } = await until(() => first.said("subscribe"));
+  assert.deepEqual([filters, from], [["room.1"], at(100)]);
   const extra = { not_to: ["bob"], name: "joined", id: "a1", from: "alice" };
   first.say({ ...END, sub });
   first.say(
@@ -181,7 +181,9 @@ test("where a subscription begins", async (t) => {
   const fresh = { state: "new", position: at(100) };
   const lost = { state: "lost", position: at(0) };
   const cases = [
-    [{}, null, { start: "latest" }],
+    // From the welcome on, whatever is published before it is subscribed.
+    [{}, null, { position: at(100) }],
+    [{ start: "latest" }, fresh, { position: at(100) }],
     [{ start: "earliest" }, null, { start: "earliest" }],
     [{ start: 7 }, null, { start: 7 }],
     [{ start: -30 }, null, { start: 70 }],
