@@ -55,6 +55,15 @@ fn in_segment_of(bytes: u32, lengths: impl IntoIterator<Item = usize>) -> Memory
     killed(&dir, &log)
 }
 
+fn of_three_segments() -> (MemoryDir, Log) {
+    let dir = MemoryDir::new();
+    let log = try_open(&dir).unwrap();
+    while log.segments() < 3 {
+        log.append("a", [7; 1_000]).unwrap();
+    }
+    (dir, log)
+}
+
 /// What a follower finds is what stands there, wherever the pieces end that it reads.
 #[test]
 fn a_scan_in_pieces_finds_what_a_scan_of_all_does() {
@@ -162,11 +171,7 @@ fn a_follower_goes_on_in_the_next_segment_alone() {
 /// the next one: not without a mark, and not behind segments that are missing.
 #[test]
 fn a_spare_that_fits_nowhere_is_not_adopted() {
-    let dir = MemoryDir::new();
-    let log = try_open(&dir).unwrap();
-    while log.segments() < 3 {
-        log.append("a", [7; 1_000]).unwrap();
-    }
+    let (dir, log) = of_three_segments();
     let next = log.next_offset();
     log.close().unwrap();
     drop(log);
@@ -276,11 +281,7 @@ fn a_log_that_has_lost_its_identity_is_told_from_a_directory_of_somebody_else() 
 /// Nothing is taken for damaged or missing because the system refuses to open it.
 #[test]
 fn what_cannot_be_opened_is_no_damage() {
-    let dir = MemoryDir::new();
-    let log = try_open(&dir).unwrap();
-    while log.segments() < 3 {
-        log.append("a", [7; 900]).unwrap();
-    }
+    let (dir, log) = of_three_segments();
     log.cursor("c").topics(["a"]).open().unwrap();
     log.sync().unwrap();
     let end = log.next_offset();
@@ -426,11 +427,7 @@ fn a_segment_behind_a_torn_tail_says_so() {
 
 #[test]
 fn a_segment_that_has_left_is_told_from_one_that_is_missing() {
-    let dir = MemoryDir::new();
-    let log = try_open(&dir).unwrap();
-    while log.segments() < 3 {
-        log.append("a", [7; 900]).unwrap();
-    }
+    let (dir, log) = of_three_segments();
     log.sync().unwrap();
     let found = survey(&shared(&dir)).unwrap();
     let bases = found.ending.bases.clone();
