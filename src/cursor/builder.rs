@@ -6,6 +6,7 @@ use crate::error::{AckError, CursorError, ReadError};
 use crate::options::{Opened, ReadLevel, Start};
 use crate::reader::{Reading, Wish, start_at};
 use crate::store::{Shared, Store};
+use crate::sync::{Plant, planted};
 use crate::types::{FilterSet, Gap, check_name};
 use std::fmt;
 use std::sync::Arc;
@@ -168,11 +169,12 @@ impl CursorBuilder {
         if was_held {
             // What the older handle was storing is stored; from now on it stores nothing.
             shared.await_acks();
-            let moved = cursor.slot.acked();
-            if moved != acked {
-                let place = cursor.reading.seek(Start::Offset(moved));
-                place.map_err(reading_failed)?;
-            }
+        }
+        // The older handle may have gone on until now, or until it was dropped a moment ago.
+        let moved = cursor.slot.acked();
+        if moved != acked && !planted(Plant::HastyHandover) {
+            let place = cursor.reading.seek(Start::Offset(moved));
+            place.map_err(reading_failed)?;
         }
         Ok(cursor)
     }

@@ -6,7 +6,7 @@
 //! repeats a run.
 
 use crate::dir::MemoryDir;
-use crate::error::{AppendError, ReadError, SyncError};
+use crate::error::{AckError, AppendError, ReadError, SyncError};
 use crate::sync::{Plant, is_found, is_planted, thread};
 use crate::{Cursor, Event, GapReason, Log, NewEvent, Options, ReadLevel, Start, SyncPolicy};
 use rustix::io::Errno;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const SCHEDULES: usize = 15_000;
-const SCENARIOS: usize = 3;
+const SCENARIOS: usize = 4;
 
 fn check(scenario: fn()) {
     let all = std::env::var("WAKELOG_SCHEDULES").map_or(SCHEDULES, |all| all.parse().unwrap());
@@ -213,6 +213,53 @@ fn waiting() {
 #[test]
 fn nobody_sleeps_through_an_event() {
     prove(&[Plant::DroppedWakeUp], waiting);
+}
+
+fn taking_over() {
+    let options = Options::new().sync(SyncPolicy::Manual);
+    let log = options.open_in(Arc::new(MemoryDir::new())).unwrap();
+    for number in 0..3 {
+        log.append("a", payload(0, number, 2)).unwrap();
+    }
+    let older = log.cursor("alice").start(Start::Earliest);
+    let mut older = older.open().unwrap();
+    let older = thread::spawn(move || {
+        for offset in 0..3 {
+            let event = match older.recv() {
+                Ok(event) => event,
+                Err(ReadError::Fenced) => return offset,
+                Err(error) => panic!("{error:?}"),
+            };
+            assert_eq!(event.offset(), offset);
+            match older.ack(&event) {
+                Ok(()) => {}
+                Err(AckError::Fenced) => return offset,
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        match older.seek(Start::Offset(1)) {
+            Ok(()) => 1,
+            Err(ReadError::Fenced) => 3,
+            Err(error) => panic!("{error:?}"),
+        }
+    });
+    let mut newer = log.cursor("alice").open().unwrap();
+    let place = newer.acked();
+    assert_eq!(older.join().unwrap(), place, "stored after it was fenced");
+    let next = newer.next().unwrap().map(|event| event.offset());
+    assert_eq!(
+        next,
+        (place < 3).then_some(place),
+        "not where the cursor is"
+    );
+    log.close().unwrap();
+}
+
+/// A handle that takes over goes on exactly where the older one was told that it had come, and the
+/// older one is told what has happened.
+#[test]
+fn the_newer_handle_goes_on_where_the_older_one_was() {
+    prove(&[Plant::HastyHandover], taking_over);
 }
 
 fn failing() {
