@@ -236,12 +236,13 @@ impl<S: EventSource> Hub<S> {
     /// must not be below those of the hub, and it must bound of how many frames a message may be
     /// made. Once it has nothing it is not asked again before it has woken the task, and what it is
     /// given may wait in it until it is flushed.
-    pub async fn serve<F>(&self, socket: F, ticket: Ticket)
+    pub fn serve<F>(&self, socket: F, ticket: Ticket) -> impl Future<Output = ()> + use<S, F>
     where
         F: Stream<Item = Result<Frame, FrameError>> + Sink<Frame, Error = FrameError> + Unpin,
     {
+        // Not an async function: that would keep room for the socket twice.
         let mut driver = Driver::new(Arc::clone(&self.shared), socket, ticket);
-        poll_fn(|cx| driver.poll(cx)).await;
+        poll_fn(move |cx| driver.poll(cx))
     }
 }
 

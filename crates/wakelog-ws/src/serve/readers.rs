@@ -43,7 +43,8 @@ impl Wake for Bell {
 
 impl<R: SourceReader> Readers<R> {
     pub(super) fn new(connection: Arc<Connection>) -> Self {
-        let slots = Vec::new();
+        // Room for one, which most have: a slot is large.
+        let slots = Vec::with_capacity(1);
         Self { slots, connection }
     }
 

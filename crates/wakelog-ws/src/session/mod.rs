@@ -134,13 +134,14 @@ impl Session {
         Self {
             config,
             state: State::AwaitHello(now + config.hello_deadline),
-            subscriptions: Vec::new(),
+            // Most clients have one subscription, and say one thing at a time.
+            subscriptions: Vec::with_capacity(1),
             turn: 0,
             slot: Slot::Free,
             cursor: None,
             appends: BTreeMap::new(),
-            requests: VecDeque::new(),
-            transmits: VecDeque::new(),
+            requests: VecDeque::with_capacity(1),
+            transmits: VecDeque::with_capacity(1),
             next_key: 0,
             heard: now,
             next_beat: now + config.heartbeat,

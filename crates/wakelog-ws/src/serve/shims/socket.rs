@@ -14,6 +14,10 @@ use tokio_tungstenite::tungstenite::{self, error::ProtocolError};
 use super::metered::{BUFFER, Metered, TooLong, Whole};
 use crate::serve::frame::{Frame, FrameError};
 
+/// What is read at a time, beyond the message that is coming in. Clients say little, and each
+/// connection has such a buffer.
+const READ: usize = 1 << 10;
+
 /// An upgraded connection as a socket of frames.
 #[derive(Debug)]
 pub(super) struct Socket<I> {
@@ -33,13 +37,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
         let config = WebSocketConfig::default()
             .max_message_size(Some(longest))
             .max_frame_size(Some(longest))
-            .read_buffer_size(BUFFER)
+            .read_buffer_size(READ)
             .write_buffer_size(BUFFER)
             // The driver gives one message at a time and waits until it is out, so the bound is
             // the longest message; a smaller one would make a large event impossible to deliver.
             .max_write_buffer_size(usize::MAX);
         // What was read ahead belongs to the messages that follow.
-        let io = Metered::new(io, longest.saturating_add(BUFFER));
+        let io = Metered::new(io, longest.saturating_add(READ));
         Self {
             library: WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await,
             busy: true,
