@@ -1,7 +1,8 @@
 //! Who waits for which topics: the registry that readers sign into and the dispatcher reads from.
 //!
-//! A waiter is woken once. Its entry stays, and so does what it is listed under, but for the topic
-//! that has woken it: to wait again costs the same however many wait. `scanned` is the offset up to
+//! A waiter is woken once. Its entry stays, and so does what it is listed under, until it is met
+//! there without waiting: who waits again before that costs next to nothing, and for all others it
+//! costs the same however many wait. `scanned` is the offset up to
 //! which the dispatcher has looked at events on behalf of everyone who waits. Whoever signs in has
 //! itself read up to some offset; if that is lower, `scanned` goes back to it, so nothing between
 //! the two is overlooked. While the dispatcher is looking, the lower of the two is remembered and
@@ -18,14 +19,20 @@ use std::task::Waker;
 #[derive(Clone, Debug)]
 pub(crate) struct Ticket {
     number: u64,
+    /// [`WAITS`] while it waits.
     seen: Arc<AtomicU64>,
 }
+
+/// No offset is as high.
+const WAITS: u64 = u64::MAX;
 
 #[derive(Debug)]
 struct Waiter {
     filters: FilterSet,
     /// Which of the filters, literals first, it is listed under. All of them while it waits.
     listed: Box<[bool]>,
+    /// How many are missing there.
+    unlisted: usize,
     /// None once it was woken, until it waits again.
     waker: Option<Waker>,
     /// Stored when it is woken.
@@ -89,19 +96,22 @@ impl Waiters {
         let first = registry.waiting == 0;
         let wake = registry.begin_at(from, first);
         let ticket = ticket.get_or_insert_with(|| registry.enter(filters));
-        ticket.seen.store(from, Ordering::Release);
+        ticket.seen.store(WAITS, Ordering::Release);
         registry.list(ticket.number, waker);
         Some(wake)
     }
 
     /// Up to where the dispatcher has looked for an entry: nothing below is for it.
     pub(crate) fn seen_for(&self, ticket: &Ticket) -> u64 {
+        match ticket.seen.load(Ordering::Acquire) {
+            WAITS => {}
+            seen => return seen,
+        }
         let registry = self.0.lock();
-        let waiter = registry.waiters.get(&ticket.number);
-        if waiter.is_some_and(|waiter| waiter.waker.is_some()) {
-            registry.looked_at()
-        } else {
-            ticket.seen.load(Ordering::Acquire)
+        // It may have been woken meanwhile.
+        match ticket.seen.load(Ordering::Acquire) {
+            WAITS => registry.looked_at(),
+            seen => seen,
         }
     }
 
@@ -172,13 +182,21 @@ impl Waiters {
             let Some(waiter) = waiters.get_mut(&listed.ticket) else {
                 return false;
             };
-            let concerns = |waiter: &Waiter| waiter.filters.matches(to.clone(), not_to.clone());
-            if waiter.waker.is_some() && !(hears && concerns(waiter)) {
-                return true;
+            if waiter.waker.is_none() {
+                waiter.listed[listed.filter] = false;
+                waiter.unlisted += 1;
+                return false;
             }
-            waiter.listed[listed.filter] = false;
-            taken.extend(waiter.take(seen));
-            false
+            // What it is listed under has said that the event is for it. Most events exclude nobody,
+            // and then its filters, which lie in a place of their own, are not touched.
+            if hears
+                && !waiter
+                    .filters
+                    .is_excluded(not_to.clone().map(str::as_bytes))
+            {
+                taken.extend(waiter.take(seen));
+            }
+            true
         };
         for topic in to.clone() {
             if let Some(list) = literal.get_mut(topic) {
@@ -227,6 +245,7 @@ impl Registry {
         let waiter = Waiter {
             filters: filters.clone(),
             listed: filters.filters().map(|_| false).collect(),
+            unlisted: filters.filters().count(),
             waker: None,
             seen: Arc::clone(&seen),
         };
@@ -241,6 +260,9 @@ impl Registry {
         };
         waiter.waker = Some(waker.clone());
         self.waiting += 1;
+        if std::mem::take(&mut waiter.unlisted) == 0 {
+            return;
+        }
         let filters = waiter.filters.filters().zip(&mut waiter.listed).enumerate();
         for (index, (filter, is_listed)) in filters {
             if std::mem::replace(is_listed, true) {
@@ -367,6 +389,29 @@ mod tests {
         assert_eq!(waiters.seen_for(&behind), 5);
     }
 
+    /// How many entries there are, and under how many literals they are listed.
+    fn entries(waiters: &Waiters) -> (usize, usize) {
+        let registry = waiters.0.lock();
+        let literal = registry.literal.values().map(Vec::len).sum::<usize>();
+        (registry.waiters.len(), literal)
+    }
+
+    /// Who was woken and stays away is met once more, and then no event has to do with it.
+    #[test]
+    fn who_stays_away_is_listed_until_it_is_met() {
+        let waiters = Waiters::default();
+        let mut ticket = None;
+        again_from(&waiters, &mut ticket, "a", 10);
+        for listed in [2, 1, 1] {
+            assert_eq!(pass(&waiters, "a"), usize::from(listed == 2));
+            assert_eq!(entries(&waiters), (1, listed));
+        }
+        again_from(&waiters, &mut ticket, "a", 13);
+        assert_eq!((pass(&waiters, "a"), entries(&waiters)), (1, (1, 2)));
+        again_from(&waiters, &mut ticket, "a", 14);
+        assert_eq!((pass(&waiters, "all"), entries(&waiters)), (1, (1, 2)));
+    }
+
     /// Whoever waits again is found again, without another entry, and is counted while it waits.
     #[test]
     fn who_waits_again_keeps_the_entry() {
@@ -385,11 +430,6 @@ mod tests {
         waiters.wake_all();
         assert_eq!(waiters.count(), 0);
         again_from(&waiters, &mut tickets[1], "a", 13);
-        let entries = |waiters: &Waiters| {
-            let registry = waiters.0.lock();
-            let literal = registry.literal.values().map(Vec::len).sum::<usize>();
-            (registry.waiters.len(), literal)
-        };
         assert_eq!(entries(&waiters), (2, 4));
         for ticket in tickets.iter().flatten() {
             waiters.cancel(ticket);

@@ -158,8 +158,9 @@ impl FilterSet {
         !patterns.is_empty() && to.any(pattern)
     }
 
+    /// Whether an event not to these names is not for the consumer, whatever its topics are.
     #[inline]
-    fn is_excluded<'n>(&self, mut not_to: impl Iterator<Item = &'n [u8]>) -> bool {
+    pub(crate) fn is_excluded<'n>(&self, mut not_to: impl Iterator<Item = &'n [u8]>) -> bool {
         not_to.any(|name| self.has_identity(name))
     }
 

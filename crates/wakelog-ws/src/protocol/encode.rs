@@ -1,10 +1,15 @@
 //! From values to the text of a server's message.
 
+use std::fmt::Write as _;
+
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
 use super::code::ErrorCode;
 use super::page::PageMessage;
 use super::server::ServerMessage;
+
+/// Room for the text of a position, and for about half of the words around what a page says.
+const TEXT: usize = 72;
 
 impl ServerMessage {
     /// The message as text. A page that was written in binary has none.
@@ -30,7 +35,9 @@ impl ServerMessage {
         else {
             return None;
         };
-        let (at, page) = (position.to_string(), page.clone());
+        // Written for each client anew, so each text is allocated once.
+        let (mut at, page) = (String::with_capacity(TEXT), page.clone());
+        let _ = write!(at, "{position}");
         if page.binary {
             let lengths = [sub, &at].map(|name| u8::try_from(name.len()).unwrap_or(u8::MAX));
             let head = [1, u8::from(*live), lengths[0], lengths[1]];
@@ -42,9 +49,13 @@ impl ServerMessage {
         // Up to and with its last dot. A position has nothing to escape.
         let stem = at.trim_end_matches(|digit: char| digit.is_ascii_digit());
         let (kind, bytes) = (["events", "volatile"][usize::from(*volatile)], page.bytes());
-        let to = format!(r#"{{"type":"{kind}","sub":{sub},"stem":"{stem}","#);
-        let what = format!(r#""position":"{at}","bytes":{bytes},"live":{live},"events":["#);
-        let head = [to, what].concat().into_bytes();
+        let mut to = String::with_capacity(2 * TEXT + sub.len() + 2 * at.len());
+        let _ = write!(to, r#"{{"type":"{kind}","sub":{sub},"stem":"{stem}","#);
+        let _ = write!(
+            to,
+            r#""position":"{at}","bytes":{bytes},"live":{live},"events":["#
+        );
+        let head = to.into_bytes();
         Some(PageMessage { head, page })
     }
 }

@@ -95,11 +95,16 @@ impl<S: EventSource> Desk<S> {
         if let Some(window) = self.shared.registry.draining() {
             moved |= self.session.handle_drain(now(), window);
         }
-        while let Poll::Ready(Some(done)) = self.work.poll_next_unpin(cx) {
+        // What is empty is not asked: that would register the waker for nothing.
+        while let Some(Poll::Ready(Some(done))) =
+            (!self.work.is_empty()).then(|| self.work.poll_next_unpin(cx))
+        {
             done(self);
             moved = true;
         }
-        while let Poll::Ready(Some(done)) = self.syncs.poll_next_unpin(cx) {
+        while let Some(Poll::Ready(Some(done))) =
+            (!self.syncs.is_empty()).then(|| self.syncs.poll_next_unpin(cx))
+        {
             done(self);
             moved = true;
         }

@@ -2,6 +2,7 @@
 //! that the library does not copy, and one write for what is flushed at once.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -11,7 +12,12 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use crate::protocol::PageMessage;
 
+/// So much that goes out in small pieces is one write.
 pub(super) const BUFFER: usize = 4 << 10;
+
+/// So much is read at a time, beyond the message that is coming in. Clients say little, and each
+/// connection has such a buffer.
+pub(super) const READ: usize = 1 << 10;
 
 /// Counts the bytes that come in until a message is whole, and holds what goes out in front of a
 /// page, so that small messages and that page are one write. Nothing else is held: the library does
@@ -25,6 +31,9 @@ pub(super) struct Metered<I> {
     allowance: usize,
     /// Bytes of the message that is coming in.
     pub(super) read: usize,
+    /// Was read before the library asked; at most [`READ`].
+    ahead: Vec<u8>,
+    failed: Option<io::Error>,
     /// At most [`BUFFER`]; only while there is no page.
     held: Vec<u8>,
     /// Goes out before anything else that is written.
@@ -39,6 +48,8 @@ impl<I> Metered<I> {
             io,
             allowance,
             read: 0,
+            ahead: Vec::new(),
+            failed: None,
             held: Vec::new(),
             page: None,
             goes_on: false,
@@ -106,6 +117,19 @@ fn to_u64(length: usize) -> io::Result<u64> {
     u64::try_from(length).map_err(io::Error::other)
 }
 
+impl<I: AsyncRead + Unpin> Metered<I> {
+    /// Whether there is something for the library, which needs more than it has. Each of its reads
+    /// clears its buffer first, also those that find nothing; and a connection that is woken to
+    /// send something is asked every time.
+    pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut space = [const { MaybeUninit::uninit() }; READ];
+        let mut buf = ReadBuf::uninit(&mut space);
+        self.failed = ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf)).err();
+        self.ahead.extend_from_slice(buf.filled());
+        Poll::Ready(())
+    }
+}
+
 impl<I: AsyncWrite + Unpin> Metered<I> {
     /// Puts it behind what is held.
     pub(super) fn put(&mut self, mut page: Whole) {
@@ -167,7 +191,16 @@ impl<I: AsyncRead + Unpin> AsyncRead for Metered<I> {
             return Poll::Ready(Err(io::Error::other(TooLong)));
         }
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(Err(error));
+        }
+        if self.ahead.is_empty() {
+            ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        } else {
+            let taken = self.ahead.len().min(buf.remaining());
+            let rest = self.ahead.split_off(taken);
+            buf.put_slice(&std::mem::replace(&mut self.ahead, rest));
+        }
         self.read = self.read.saturating_add(buf.filled().len() - before);
         Poll::Ready(Ok(()))
     }

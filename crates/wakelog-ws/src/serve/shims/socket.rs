@@ -11,12 +11,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, error::ProtocolError};
 
-use super::metered::{BUFFER, Metered, TooLong, Whole};
+use super::metered::{BUFFER, Metered, READ, TooLong, Whole};
 use crate::serve::frame::{Frame, FrameError};
-
-/// What is read at a time, beyond the message that is coming in. Clients say little, and each
-/// connection has such a buffer.
-const READ: usize = 1 << 10;
 
 /// An upgraded connection as a socket of frames.
 #[derive(Debug)]
@@ -24,6 +20,8 @@ pub(super) struct Socket<I> {
     library: WebSocketStream<Metered<I>>,
     /// The library has something to send, or may have: an answer to a ping, a message of ours.
     busy: bool,
+    /// The library can say nothing more before something comes in.
+    starved: bool,
     /// To be sent behind what the library still has.
     page: Option<Whole>,
 }
@@ -47,6 +45,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
         Self {
             library: WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await,
             busy: true,
+            starved: false,
             page: None,
         }
     }
@@ -56,7 +55,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Stream for Socket<I> {
     type Item = Result<Frame, FrameError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let message = ready!(Pin::new(&mut self.library).poll_next(cx));
+        if self.starved {
+            ready!(self.library.get_mut().poll_ahead(cx));
+        }
+        let message = Pin::new(&mut self.library).poll_next(cx);
+        self.starved = message.is_pending();
+        let message = ready!(message);
         self.busy = true;
         let Some(message) = message else {
             return Poll::Ready(None);
