@@ -92,12 +92,10 @@ fn plain(text: &str) -> Result<ClientMessage, Failure> {
     let message = parse(text)?;
     match &message {
         ClientMessage::Hello(hello) => {
-            if let Some(consumer) = &hello.consumer {
-                check_consumer(consumer).map_err(named(ErrorCode::BadConsumer))?;
-            }
-            if let Some(client) = &hello.client {
-                check_text("client", client, MAX_NAME).map_err(bad)?;
-            }
+            let consumer = hello.consumer.as_deref().map_or(Ok(()), check_consumer);
+            consumer.map_err(named(ErrorCode::BadConsumer))?;
+            let check = |client: &str| check_text("client", client, MAX_NAME);
+            hello.client.as_deref().map_or(Ok(()), check).map_err(bad)?;
         }
         ClientMessage::Change { filters, .. } => check_filters(filters)?,
         _ => {}

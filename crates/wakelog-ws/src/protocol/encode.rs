@@ -1,15 +1,12 @@
 //! From values to the text of a server's message.
 
-use std::fmt::Write as _;
+use std::io::Write as _;
 
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
 use super::code::ErrorCode;
 use super::page::PageMessage;
 use super::server::ServerMessage;
-
-/// Room for the text of a position, and for about half of the words around what a page says.
-const TEXT: usize = 72;
 
 impl ServerMessage {
     /// The message as text. A page that was written in binary has none.
@@ -35,9 +32,7 @@ impl ServerMessage {
         else {
             return None;
         };
-        // Written for each client anew, so each text is allocated once.
-        let (mut at, page) = (String::with_capacity(TEXT), page.clone());
-        let _ = write!(at, "{position}");
+        let (at, page) = (position.to_string(), page.clone());
         if page.binary {
             let lengths = [sub, &at].map(|name| u8::try_from(name.len()).unwrap_or(u8::MAX));
             let head = [1, u8::from(*live), lengths[0], lengths[1]];
@@ -49,13 +44,13 @@ impl ServerMessage {
         // Up to and with its last dot. A position has nothing to escape.
         let stem = at.trim_end_matches(|digit: char| digit.is_ascii_digit());
         let (kind, bytes) = (["events", "volatile"][usize::from(*volatile)], page.bytes());
-        let mut to = String::with_capacity(2 * TEXT + sub.len() + 2 * at.len());
-        let _ = write!(to, r#"{{"type":"{kind}","sub":{sub},"stem":"{stem}","#);
+        // Each client has its own, so it is allocated once.
+        let mut head = Vec::with_capacity(256);
+        let _ = write!(head, r#"{{"type":"{kind}","sub":{sub},"stem":"{stem}","#);
         let _ = write!(
-            to,
+            head,
             r#""position":"{at}","bytes":{bytes},"live":{live},"events":["#
         );
-        let head = to.into_bytes();
         Some(PageMessage { head, page })
     }
 }

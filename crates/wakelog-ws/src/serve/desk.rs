@@ -41,7 +41,7 @@ pub(super) struct Desk<S: EventSource> {
     pub(super) claimed: Option<Claimed>,
     _place: Place,
     /// None while a store is under way, or without a consumer.
-    pub(super) cursor: Option<S::Cursor>,
+    pub(super) cursor: Option<Box<S::Cursor>>,
     /// Appends go one after the other, so that they keep the client's order.
     appends: VecDeque<(AppendKey, Outgoing)>,
     pub(super) appending: bool,

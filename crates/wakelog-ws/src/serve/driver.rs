@@ -85,10 +85,8 @@ where
             }
         }
         cx.waker().wake_by_ref();
-        if self.flush(cx).is_break() || self.poll_timer(cx).is_break() {
-            return Poll::Ready(());
-        }
-        Poll::Pending
+        let over = self.flush(cx).is_break() || self.poll_timer(cx).is_break();
+        if over { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Moves everything once; says whether something has moved, or breaks when the connection is

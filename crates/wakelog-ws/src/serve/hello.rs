@@ -76,7 +76,7 @@ impl<S: EventSource> Desk<S> {
                 Some(Err(failure)) => desk.welcome(Err(failure)),
                 Some(Ok(cursor)) => {
                     admission.cursor = Some(cursor.loaded());
-                    desk.cursor = Some(cursor);
+                    desk.cursor = Some(Box::new(cursor));
                     desk.welcome(Ok(admission));
                 }
             }

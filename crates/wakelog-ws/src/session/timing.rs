@@ -25,9 +25,7 @@ impl Session {
     /// Does what is due at `now`. Tell the positions of waiting readers before, so that a heartbeat
     /// can carry them.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.paused.is_some_and(|until| now >= until) {
-            self.paused = None;
-        }
+        self.paused = self.paused.filter(|until| now < *until);
         if self.expires.is_some_and(|end| now >= end) {
             self.expires = None;
             self.expire("the credentials have expired");

@@ -15,9 +15,12 @@ use crate::protocol::PageMessage;
 /// So much that goes out in small pieces is one write.
 pub(super) const BUFFER: usize = 4 << 10;
 
-/// So much is read at a time, beyond the message that is coming in. Clients say little, and each
-/// connection has such a buffer.
-pub(super) const READ: usize = 1 << 10;
+/// So much is read from the connection at a time.
+const READ: usize = 4 << 10;
+
+/// So much of that the library takes at a time. It has a buffer of this size as long as the
+/// connection lives; clients say little, and seldom.
+pub(super) const TAKEN: usize = 256;
 
 /// Counts the bytes that come in until a message is whole, and holds what goes out in front of a
 /// page, so that small messages and that page are one write. Nothing else is held: the library does
@@ -31,8 +34,9 @@ pub(super) struct Metered<I> {
     allowance: usize,
     /// Bytes of the message that is coming in.
     pub(super) read: usize,
-    /// Was read before the library asked; at most [`READ`].
+    /// What was read and not yet taken, at most [`READ`]; then, how that failed.
     ahead: Vec<u8>,
+    taken: usize,
     failed: Option<io::Error>,
     /// At most [`BUFFER`]; only while there is no page.
     held: Vec<u8>,
@@ -49,6 +53,7 @@ impl<I> Metered<I> {
             allowance,
             read: 0,
             ahead: Vec::new(),
+            taken: 0,
             failed: None,
             held: Vec::new(),
             page: None,
@@ -118,14 +123,17 @@ fn to_u64(length: usize) -> io::Result<u64> {
 }
 
 impl<I: AsyncRead + Unpin> Metered<I> {
-    /// Whether there is something for the library, which needs more than it has. Each of its reads
-    /// clears its buffer first, also those that find nothing; and a connection that is woken to
-    /// send something is asked every time.
+    /// Reads, if nothing is left. The library asks with a buffer that it has cleared, also where
+    /// nothing comes, and a connection that is woken to send something is asked each time; so the
+    /// library is left out of it until there is something.
     pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut space = [const { MaybeUninit::uninit() }; READ];
-        let mut buf = ReadBuf::uninit(&mut space);
-        self.failed = ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf)).err();
-        self.ahead.extend_from_slice(buf.filled());
+        if self.taken == self.ahead.len() && self.failed.is_none() {
+            let mut space = [const { MaybeUninit::uninit() }; READ];
+            let mut buf = ReadBuf::uninit(&mut space);
+            let read = ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf));
+            self.failed = read.err();
+            (self.ahead, self.taken) = (buf.filled().to_vec(), 0);
+        }
         Poll::Ready(())
     }
 }
@@ -190,18 +198,18 @@ impl<I: AsyncRead + Unpin> AsyncRead for Metered<I> {
         if self.read > self.allowance {
             return Poll::Ready(Err(io::Error::other(TooLong)));
         }
-        let before = buf.filled().len();
+        ready!(self.poll_ahead(cx));
         if let Some(error) = self.failed.take() {
             return Poll::Ready(Err(error));
         }
-        if self.ahead.is_empty() {
-            ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
-        } else {
-            let taken = self.ahead.len().min(buf.remaining());
-            let rest = self.ahead.split_off(taken);
-            buf.put_slice(&std::mem::replace(&mut self.ahead, rest));
+        let rest = &self.ahead[self.taken..];
+        let taken = rest.len().min(buf.remaining());
+        buf.put_slice(&rest[..taken]);
+        self.taken += taken;
+        self.read = self.read.saturating_add(taken);
+        if self.taken == self.ahead.len() {
+            (self.ahead, self.taken) = (Vec::new(), 0);
         }
-        self.read = self.read.saturating_add(buf.filled().len() - before);
         Poll::Ready(Ok(()))
     }
 }

@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, error::ProtocolError};
 
-use super::metered::{BUFFER, Metered, READ, TooLong, Whole};
+use super::metered::{BUFFER, Metered, TAKEN, TooLong, Whole};
 use crate::serve::frame::{Frame, FrameError};
 
 /// An upgraded connection as a socket of frames.
@@ -35,13 +35,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
         let config = WebSocketConfig::default()
             .max_message_size(Some(longest))
             .max_frame_size(Some(longest))
-            .read_buffer_size(READ)
+            .read_buffer_size(TAKEN)
             .write_buffer_size(BUFFER)
             // The driver gives one message at a time and waits until it is out, so the bound is
             // the longest message; a smaller one would make a large event impossible to deliver.
             .max_write_buffer_size(usize::MAX);
         // What was read ahead belongs to the messages that follow.
-        let io = Metered::new(io, longest.saturating_add(READ));
+        let io = Metered::new(io, longest.saturating_add(TAKEN));
         Self {
             library: WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await,
             busy: true,
@@ -171,6 +171,7 @@ mod tests {
     use hyper::body::Incoming;
     use hyper::{Request, Response};
     use hyper_util::rt::TokioIo;
+    use std::collections::VecDeque;
     use std::convert::Infallible;
     use std::io::{self, IoSlice};
     use std::path::{Path, PathBuf};
@@ -372,6 +373,72 @@ mod tests {
             Message::text("alone")
         );
         assert_eq!(socket.library.get_ref().io.1, writes + 1);
+    }
+
+    /// What a connection brings, one read after the other; none where nothing has come yet.
+    struct Script(VecDeque<Option<io::Result<Vec<u8>>>>);
+
+    impl AsyncRead for Script {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            let Some(come) = self.0.pop_front().expect("asked once too often") else {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            };
+            buf.put_slice(&come?);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Script {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(buf.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// The library is not asked while nothing comes, and hears all that does: what comes in pieces,
+    /// more than it takes at a time, and that the connection has broken, which is said once.
+    #[tokio::test]
+    async fn what_is_read_ahead_of_the_library_comes_whole() {
+        let text = "x".repeat(3 * TAKEN);
+        let length = u16::try_from(text.len()).unwrap().to_be_bytes();
+        let long = [&[0x81, 0xfe], &length[..], &[0; 4], text.as_bytes()].concat();
+        let short = [0x81, 0x82, 0, 0, 0, 0, b'h', b'i'];
+        let broken = || io::Error::from(io::ErrorKind::ConnectionReset);
+        let come = [
+            None,
+            Some(Ok(long[..5].to_vec())),
+            None,
+            None,
+            Some(Ok(long[5..20].to_vec())),
+            Some(Ok([&long[20..], &short, &short[..3]].concat())),
+            None,
+            Some(Ok(short[3..].to_vec())),
+            None,
+            Some(Err(broken())),
+        ];
+        let mut socket = Socket::server(Script(come.into()), 10_000).await;
+        for expected in [&*text, "hi", "hi"] {
+            let heard = socket.next().await.unwrap().unwrap();
+            assert!(matches!(heard, Frame::Text(text) if text == expected));
+        }
+        let end = socket.next().await.unwrap();
+        assert!(matches!(end, Err(FrameError::Cut(_))), "{end:?}");
     }
 
     /// As long as the longest message of the cases, of bytes as small frames.

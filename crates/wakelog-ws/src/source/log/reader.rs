@@ -77,11 +77,11 @@ impl LogReader {
     /// place; other gaps are found again from there.
     fn settle(&mut self, from: Position, asked: Option<Asked>, answer: ReadAnswer) -> ReadAnswer {
         self.settled = self.position().epoch == from.epoch;
-        match (&answer, asked) {
-            (ReadAnswer::Page(read), Some(asked)) if self.settled && read.page.events() > 0 => {
+        let asked = asked.filter(|_| self.settled);
+        if let (ReadAnswer::Page(read), Some(asked)) = (&answer, asked) {
+            if read.page.events() > 0 {
                 self.pages.keep(asked, read.clone());
             }
-            _ => {}
         }
         answer
     }
