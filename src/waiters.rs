@@ -187,8 +187,8 @@ impl Waiters {
                 waiter.unlisted += 1;
                 return false;
             }
-            // What it is listed under has said that the event is for it. Most events exclude nobody,
-            // and then its filters, which lie in a place of their own, are not touched.
+            // What it is listed under has said that the event is for it. Most events exclude
+            // nobody, and then its filters, which lie in a place of their own, are not touched.
             if hears
                 && !waiter
                     .filters

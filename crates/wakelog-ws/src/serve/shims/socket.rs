@@ -416,8 +416,10 @@ mod tests {
     #[tokio::test]
     async fn what_is_read_ahead_of_the_library_comes_whole() {
         let text = "x".repeat(3 * TAKEN);
-        let length = u16::try_from(text.len()).unwrap().to_be_bytes();
-        let long = [&[0x81, 0xfe], &length[..], &[0; 4], text.as_bytes()].concat();
+        // A mask that changes nothing, and a length in the order of the network.
+        let length = u16::try_from(text.len()).unwrap().to_le_bytes();
+        let head = [0x81, 0xfe, length[1], length[0], 0, 0, 0, 0];
+        let long = [&head[..], text.as_bytes()].concat();
         let short = [0x81, 0x82, 0, 0, 0, 0, b'h', b'i'];
         let broken = || io::Error::from(io::ErrorKind::ConnectionReset);
         let come = [
