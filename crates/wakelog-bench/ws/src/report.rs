@@ -116,11 +116,18 @@ impl Table {
                     80.0,
                 ),
             ],
-            () => vec![at_most(
-                "(e) MiB by which the peak grows",
-                self.median(Kind::Wakelog, 2),
-                16.0,
-            )],
+            () => vec![
+                at_most(
+                    "(e) MiB of its own by which it grows",
+                    self.median(Kind::Wakelog, 1),
+                    16.0,
+                ),
+                at_most(
+                    "(e) MiB by which the peak grows, with the log's pages, which the system takes back",
+                    self.median(Kind::Wakelog, 2),
+                    16.0,
+                ),
+            ],
         }
     }
 
