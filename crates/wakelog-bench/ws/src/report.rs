@@ -123,7 +123,7 @@ impl Table {
                     16.0,
                 ),
                 at_most(
-                    "(e) MiB by which the peak grows, with the log's pages, which the system takes back",
+                    "(e) MiB by which the peak grows, with the log's pages",
                     self.median(Kind::Wakelog, 2),
                     16.0,
                 ),
