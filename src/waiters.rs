@@ -37,6 +37,8 @@ struct Waiter {
     waker: Option<Waker>,
     /// Stored when it is woken.
     seen: Arc<AtomicU64>,
+    /// By which event it was woken last, counted by [`Registry::events`].
+    woken_by: u64,
 }
 
 /// One filter of one waiter. It may be that of one that does not wait, until it is met.
@@ -56,6 +58,8 @@ struct Registry {
     /// Filters with wildcards: tried one by one.
     wild: Vec<(Filter, Listed)>,
     next_ticket: u64,
+    /// How many events have been looked at.
+    events: u64,
     /// Below this, the dispatcher has looked at every event on behalf of everyone who waits.
     scanned: u64,
     /// The dispatcher is looking at a range, and some of it may lie behind it already.
@@ -171,10 +175,12 @@ impl Waiters {
     ) {
         let mut registry = self.0.lock();
         let (seen, before) = (registry.looked_at(), taken.len());
+        registry.events += 1;
         let Registry {
             waiters,
             literal,
             wild,
+            events,
             ..
         } = &mut *registry;
         // Whether it stays listed.
@@ -183,6 +189,10 @@ impl Waiters {
                 return false;
             };
             if waiter.waker.is_none() {
+                // It has several topics of this event, or stays away.
+                if waiter.woken_by == *events {
+                    return true;
+                }
                 waiter.listed[listed.filter] = false;
                 waiter.unlisted += 1;
                 return false;
@@ -194,6 +204,7 @@ impl Waiters {
                     .filters
                     .is_excluded(not_to.clone().map(str::as_bytes))
             {
+                waiter.woken_by = *events;
                 taken.extend(waiter.take(seen));
             }
             true
@@ -248,6 +259,7 @@ impl Registry {
             unlisted: filters.filters().count(),
             waker: None,
             seen: Arc::clone(&seen),
+            woken_by: 0,
         };
         self.waiters.insert(number, waiter);
         Ticket { number, seen }

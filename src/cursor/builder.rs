@@ -170,9 +170,11 @@ impl CursorBuilder {
             // What the older handle was storing is stored; from now on it stores nothing.
             shared.await_acks();
         }
+        // A reopen may lower the cursor: not between the look and the seek.
+        let _open = shared.hold_open();
         // The older handle may have gone on until now, or until it was dropped a moment ago.
         let moved = cursor.slot.acked();
-        if moved != acked && !planted(Plant::HastyHandover) {
+        if moved != acked && (was_held || !planted(Plant::HastyHandover)) {
             let place = cursor.reading.seek(Start::Offset(moved));
             place.map_err(reading_failed)?;
         }
@@ -294,7 +296,8 @@ impl CursorBuilder {
 
 /// Whether nobody has used the cursor for as long as it lives.
 pub(super) fn has_expired(shared: &Shared, slot: &SlotHandle) -> bool {
-    slot.is_old(shared.clock.now()) && !shared.fences.is_held(slot.number())
+    // In this order: a handle that is dropped says first that it was used until now.
+    !shared.fences.is_held(slot.number()) && slot.is_old(shared.clock.now())
 }
 
 pub(super) fn closed_or_poisoned(error: AckError) -> CursorError {

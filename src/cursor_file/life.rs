@@ -33,7 +33,8 @@ pub(crate) struct Age<'a> {
 
 impl Age<'_> {
     fn is_over(&self, slot: u32, progress: Progress<'_>) -> bool {
-        progress.is_old(self.now) && !(self.is_held)(slot)
+        // In this order: a handle that is dropped says first that it was used until now.
+        !(self.is_held)(slot) && progress.is_old(self.now)
     }
 }
 

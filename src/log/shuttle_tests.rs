@@ -8,7 +8,9 @@
 use crate::dir::MemoryDir;
 use crate::error::{AckError, AppendError, ReadError, SyncError};
 use crate::sync::{Plant, is_found, is_planted, thread};
-use crate::{Cursor, Event, GapReason, Log, NewEvent, Options, ReadLevel, Start, SyncPolicy};
+use crate::{
+    Cursor, Event, GapReason, Log, NewEvent, Opened, Options, ReadLevel, Start, SyncPolicy,
+};
 use rustix::io::Errno;
 use shuttle::rand::Rng;
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
@@ -221,8 +223,17 @@ fn taking_over() {
     for number in 0..3 {
         log.append("a", payload(0, number, 2)).unwrap();
     }
+    let hours = |hours| {
+        log.shared()
+            .clock
+            .give(3_600 * hours, 500_000 * 3_600_000_000)
+    };
+    hours(Duration::from_secs(1));
     let older = log.cursor("alice").start(Start::Earliest);
-    let mut older = older.open().unwrap();
+    let mut older = older.ttl(Duration::from_secs(60)).open().unwrap();
+    // Nobody has looked for so long; but it is held, or was until now.
+    hours(Duration::from_secs(3));
+    let seeks = one_of([true, false]);
     let older = thread::spawn(move || {
         for offset in 0..3 {
             let event = match older.recv() {
@@ -237,6 +248,9 @@ fn taking_over() {
                 Err(error) => panic!("{error:?}"),
             }
         }
+        if !seeks {
+            return 3;
+        }
         match older.seek(Start::Offset(1)) {
             Ok(()) => 1,
             Err(ReadError::Fenced) => 3,
@@ -244,6 +258,7 @@ fn taking_over() {
         }
     });
     let mut newer = log.cursor("alice").open().unwrap();
+    assert_eq!(newer.opened(), Opened::Resumed);
     let place = newer.acked();
     assert_eq!(older.join().unwrap(), place, "stored after it was fenced");
     let next = newer.next().unwrap().map(|event| event.offset());

@@ -54,6 +54,13 @@ pub(super) fn recover(
     .run(cursors)
 }
 
+/// Whether the close has synced all that was found. An epoch that has begun since counts no event,
+/// and its sync may have failed; that of the header of a new segment, too.
+fn is_synced(ending: &Ending, mark: Option<Mark>) -> bool {
+    let nothing_above = matches!(&ending.unsure[..], [(_, from, to)] if from == to);
+    nothing_above && ending.rename.is_none() && mark.is_some_and(|mark| mark.closed)
+}
+
 impl Recovery<'_> {
     fn run(&self, open_cursors: Option<&CursorFile>) -> Result<Recovered, OpenError> {
         let log = self.meta.log;
@@ -78,10 +85,9 @@ impl Recovery<'_> {
         let orphans: Vec<_> = orphans.map(|base| segment::index_name_of(*base)).collect();
         ending.unlink.extend(orphans);
         self.drop_files(&ending)?;
+        let is_synced = is_synced(&ending, mark);
         self.settle_files(&mut ending).map_err(self.io("clean"))?;
-        // An epoch that has begun since counts no event, and its sync may have failed.
-        let nothing = matches!(&ending.unsure[..], [(_, from, to)] if from == to);
-        if !(nothing && mark.is_some_and(|mark| mark.closed)) {
+        if !is_synced {
             self.rewrite(&ending).map_err(self.io("sync"))?;
         }
         let cursors = match open_cursors {

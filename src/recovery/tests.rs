@@ -398,6 +398,35 @@ fn an_epoch_whose_sync_has_failed_is_written_again() {
     }
 }
 
+/// A segment without an event is of another length, so that another one takes its place, and the
+/// sync of that one's header fails: the kernel holds it for clean.
+#[test]
+fn a_segment_that_takes_the_place_of_another_is_written_again() {
+    let dir = MemoryDir::new();
+    try_open(&dir).unwrap().close().unwrap();
+    let last = survey(&shared(&dir)).unwrap().ending.last.unwrap();
+    let longer = [dir.read(&last.name), vec![0; 4_096]].concat();
+    dir.write(&last.name, &longer);
+    dir.power_loss(1);
+    let image = dir.image();
+    for kth in 1..16 {
+        let dir = MemoryDir::from_image(&image);
+        dir.fail_syncs(kth, Errno::IO, false);
+        if let Ok(log) = try_open(&dir) {
+            log.abandon(|| ());
+        }
+        dir.fail_syncs(u64::MAX, Errno::IO, false);
+        let log = try_open(&dir).unwrap();
+        log.append("a", b"synced").unwrap();
+        log.sync().unwrap();
+        log.abandon(|| ());
+        dir.power_loss(0);
+        let log = try_open(&dir).unwrap();
+        assert_eq!(log.next_offset(), 1, "lost at sync {kth}");
+        assert!(log.recovery().damaged.is_empty(), "sync {kth}");
+    }
+}
+
 /// A new segment says where the one before ends, and whether bytes that count no more stand there.
 #[test]
 fn a_segment_behind_a_torn_tail_says_so() {

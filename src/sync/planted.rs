@@ -28,7 +28,8 @@ pub(crate) enum Plant {
     EarlyClose,
     /// A close wakes those who wait, and only then says that it is one.
     LateClose,
-    /// Who takes a cursor over does not look again where the older handle has come to.
+    /// Who takes a cursor over does not look again where the older handle has come to, if that was
+    /// dropped meanwhile.
     HastyHandover,
 }
 

@@ -1,6 +1,6 @@
 // The client of wakelog.v1. Usage: wakelog.d.ts; the wire: PROTOCOL.md.
 
-const PATIENCE_MS = 10_000; // until a new socket is welcome; then, until it counts as a good one
+const PATIENCE_MS = 10_000; // until a socket is welcome; then, until it counts as good
 const FINAL = [1000, 1002, 1003, 1007, 1008, 1009]; // close codes that forbid to come back
 
 const dot = (position) => position.lastIndexOf(".") + 1;
@@ -317,6 +317,7 @@ class Subscription {
   #work = Promise.resolve();
   #from = Infinity; // what lies at or after it, and before #end, was missed
   #end = 0;
+  #begin;
   #owed;
   #busy = 0;
 
@@ -334,33 +335,34 @@ class Subscription {
     this.#client.forget(this);
   }
 
-  // What waited for the welcome begins there: publishes go first.
-  open(session, anew, now = "latest") {
+  // What waits for the welcome begins there: publishes go first.
+  open(session, anew, now) {
     this.live = false;
     this.missed = 0;
     this.#client.changed();
     this.#then(session, async () => {
       if (!this.#loaded) this.position = (await this.#client.store?.load(this.#key)) || undefined;
       this.#loaded = true;
+      this.#begin = (!anew && (this.#begin ?? now)) || "latest";
       const { cursor } = session.welcome;
       // Resumed, or lost.
       const stored = !anew && /^[rl]/.test(cursor?.state) ? cursor.position : undefined;
       const known = this.position ?? stored;
       this.#from = known ? offsetOf(known) : Infinity;
       this.#owed = { events: 0, bytes: 0 };
-      const place = this.#place(session.welcome, stored, anew, now);
+      const place = this.#place(session.welcome, stored, anew);
       const { sub, filters } = this;
       if (!this.#isLate(session)) this.#client.send({ type: "subscribe", sub, filters, ...place });
     });
   }
 
-  #place(welcome, stored, anew, now) {
+  #place(welcome, stored, anew) {
     if (this.position) return { position: this.position };
     let { start } = this.#options;
     if (typeof start === "function") start = start(welcome);
     else if (stored) return {};
     start ??= anew ? "earliest" : "latest";
-    if (start === "latest") start = now;
+    if (start === "latest") start = this.#begin;
     if (start < 0) start = Math.max(0, offsetOf(welcome.end) + start);
     return String(start).includes(".") ? { position: start } : { start };
   }
@@ -382,8 +384,8 @@ class Subscription {
     switch (message.type) {
       case "subscribed":
         this.#end = message.end;
-        // A position that we gave (or the cursor's) stands until a page or a gap has moved it: a
-        // gap that is lost on the way must be told again.
+        // A position that was given stands until a page or a gap has moved it: a gap that is lost
+        // on the way must be told again.
         if (this.#from === Infinity) this.position ??= message.position;
         return;
       case "volatile":

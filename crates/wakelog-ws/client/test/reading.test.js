@@ -205,6 +205,22 @@ test("where a subscription begins", async (t) => {
   }
 });
 
+test("what is tried again begins where it would have begun the first time", async (t) => {
+  const { client, socket } = start();
+  t.after(() => client.close());
+  client.on("room.1", () => {});
+  const first = await (await socket(0)).welcome();
+  const { sub } = await until(() => first.said("subscribe"));
+  const error = { type: "error", re: "subscribe", sub, code: "unavailable", message: "not now" };
+  first.say({ ...error, retry: true, after_ms: 1 });
+  await until(() => first.all("subscribe").length === 2);
+  first.cut();
+  const second = await (await socket(1)).welcome({ end: at(200) });
+  const third = await until(() => second.said("subscribe"));
+  const begun = [...first.all("subscribe"), third].map(({ position }) => position);
+  assert.deepEqual(begun, [at(100), at(100), at(100)]);
+});
+
 test("positions are kept where the application wants them", async (t) => {
   const kept = new Map();
   const local = { getItem: (key) => kept.get(key) ?? null, setItem: (k, v) => kept.set(k, v) };

@@ -229,20 +229,23 @@ impl<S: EventSource> Hub<S> {
         self.shared.config.limits
     }
 
-    /// Serves one connection until it ends. To be called within a tokio runtime with its timers on.
+    /// Serves one connection until it ends. It counts from the call on.
     ///
     /// The ticket is [`accept`](Hub::accept)'s, and the socket must have been upgraded with the
     /// [subprotocol](crate::Upgrade::subprotocol) of what was accepted. Its limits of message size
     /// must not be below those of the hub, and it must bound of how many frames a message may be
     /// made. Once it has nothing it is not asked again before it has woken the task, and what it is
     /// given may wait in it until it is flushed.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, and in one whose timers are off.
     pub fn serve<F>(&self, socket: F, ticket: Ticket) -> impl Future<Output = ()> + use<S, F>
     where
         F: Stream<Item = Result<Frame, FrameError>> + Sink<Frame, Error = FrameError> + Unpin,
     {
         // Not an async function: that would keep room for the socket twice.
         let mut driver = Driver::new(Arc::clone(&self.shared), socket, ticket);
-        poll_fn(move |cx| driver.poll(cx))
+        async move { poll_fn(|cx| driver.poll(cx)).await }
     }
 }
 

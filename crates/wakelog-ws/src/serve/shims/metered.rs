@@ -34,10 +34,11 @@ pub(super) struct Metered<I> {
     allowance: usize,
     /// Bytes of the message that is coming in.
     pub(super) read: usize,
-    /// What was read and not yet taken, at most [`READ`]; then, how that failed.
+    /// What was read and not yet taken, at most [`READ`]; then, how that failed, or that it ended.
     ahead: Vec<u8>,
     taken: usize,
     failed: Option<io::Error>,
+    ended: bool,
     /// At most [`BUFFER`]; only while there is no page.
     held: Vec<u8>,
     /// Goes out before anything else that is written.
@@ -55,6 +56,7 @@ impl<I> Metered<I> {
             ahead: Vec::new(),
             taken: 0,
             failed: None,
+            ended: false,
             held: Vec::new(),
             page: None,
             goes_on: false,
@@ -127,11 +129,11 @@ impl<I: AsyncRead + Unpin> Metered<I> {
     /// nothing comes, and a connection that is woken to send something is asked each time; so the
     /// library is left out of it until there is something.
     pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.taken == self.ahead.len() && self.failed.is_none() {
+        if self.taken == self.ahead.len() && self.failed.is_none() && !self.ended {
             let mut space = [const { MaybeUninit::uninit() }; READ];
             let mut buf = ReadBuf::uninit(&mut space);
             let read = ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf));
-            self.failed = read.err();
+            (self.failed, self.ended) = (read.err(), buf.filled().is_empty());
             (self.ahead, self.taken) = (buf.filled().to_vec(), 0);
         }
         Poll::Ready(())

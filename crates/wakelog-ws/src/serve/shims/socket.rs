@@ -72,7 +72,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Stream for Socket<I> {
         Poll::Ready(Some(match message {
             Ok(Message::Text(text)) => Ok(Frame::Text(text.as_str().to_owned())),
             Ok(Message::Binary(_)) => Ok(Frame::Binary),
-            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Ok(Frame::Alive),
+            Ok(Message::Ping(data) | Message::Pong(data)) => {
+                // No part of a message, and with a head and a mask of six bytes.
+                let io = self.library.get_mut();
+                io.read = io.read.saturating_sub(data.len() + 6);
+                Ok(Frame::Alive)
+            }
+            Ok(Message::Frame(_)) => Ok(Frame::Alive),
             Ok(Message::Close(_)) => Ok(Frame::Closed),
             Err(error) => Err(frame_error(error)),
         }))
@@ -421,26 +427,46 @@ mod tests {
         let head = [0x81, 0xfe, length[1], length[0], 0, 0, 0, 0];
         let long = [&head[..], text.as_bytes()].concat();
         let short = [0x81, 0x82, 0, 0, 0, 0, b'h', b'i'];
-        let broken = || io::Error::from(io::ErrorKind::ConnectionReset);
         let come = [
             None,
-            Some(Ok(long[..5].to_vec())),
+            Some(long[..5].to_vec()),
             None,
             None,
-            Some(Ok(long[5..20].to_vec())),
-            Some(Ok([&long[20..], &short, &short[..3]].concat())),
+            Some(long[5..20].to_vec()),
+            Some([&long[20..], &short, &short[..3]].concat()),
             None,
-            Some(Ok(short[3..].to_vec())),
+            Some(short[3..].to_vec()),
             None,
-            Some(Err(broken())),
         ];
-        let mut socket = Socket::server(Script(come.into()), 10_000).await;
-        for expected in [&*text, "hi", "hi"] {
-            let heard = socket.next().await.unwrap().unwrap();
-            assert!(matches!(heard, Frame::Text(text) if text == expected));
+        let broken = io::Error::from(io::ErrorKind::ConnectionReset);
+        for end in [Err(broken), Ok(Vec::new())] {
+            let come = come.iter().map(|come| come.clone().map(Ok));
+            let script = come.chain([Some(end)]).collect();
+            let mut socket = Socket::server(Script(script), 10_000).await;
+            for expected in [&*text, "hi", "hi"] {
+                let heard = socket.next().await.unwrap().unwrap();
+                assert!(matches!(heard, Frame::Text(text) if text == expected));
+            }
+            let end = socket.next().await.unwrap();
+            assert!(matches!(end, Err(FrameError::Cut(_))), "{end:?}");
         }
-        let end = socket.next().await.unwrap();
-        assert!(matches!(end, Err(FrameError::Cut(_))), "{end:?}");
+    }
+
+    /// Who is kept alive by pings alone is, for as long as it likes.
+    #[tokio::test]
+    async fn pings_are_no_part_of_a_message() {
+        const PINGS: usize = 100;
+        let ping = [&[0x89, 0xfd][..], &[0; 4], &[b'p'; 125]].concat();
+        let text = [0x81, 0x82, 0, 0, 0, 0, b'h', b'i'];
+        let pings = (0..PINGS).map(|_| Some(Ok(ping.clone())));
+        let script = pings.chain([Some(Ok(text.to_vec()))]).collect();
+        let mut socket = Socket::server(Script(script), 1_000).await;
+        for _ in 0..PINGS {
+            let heard = socket.next().await.unwrap();
+            assert!(matches!(heard, Ok(Frame::Alive)), "{heard:?}");
+        }
+        let heard = socket.next().await.unwrap();
+        assert!(matches!(heard, Ok(Frame::Text(text)) if text == "hi"));
     }
 
     /// As long as the longest message of the cases, of bytes as small frames.
