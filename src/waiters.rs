@@ -87,7 +87,8 @@ impl Waiters {
         most: u32,
     ) -> Option<bool> {
         let mut registry = self.0.lock();
-        if let Some(ticket) = &*ticket {
+        let waits = |ticket: &&Ticket| ticket.seen.load(Ordering::Acquire) == WAITS;
+        if let Some(ticket) = ticket.as_ref().filter(waits) {
             let waiter = registry.waiters.get_mut(&ticket.number);
             if let Some(waits) = waiter.and_then(|waiter| waiter.waker.as_mut()) {
                 waits.clone_from(waker);

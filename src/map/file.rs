@@ -49,12 +49,12 @@ impl Mapping {
         self.raw.flush_range(range.start, range.end - range.start)
     }
 
-    /// Takes the pages inside `range` out of the page table. They stay in the page cache, and
-    /// whoever reads them next maps them again, many at a time.
+    /// Takes the pages inside `range` out of the page table, if it is long. They stay in the page
+    /// cache, and whoever reads them next maps them again, many at a time.
     ///
     /// To sync a page, the kernel makes it read-only first, and interrupts each processor of the
     /// process to say so: page by page for those that are mapped, once for all that are released.
-    fn release(&self, range: &Range<usize>) {
+    pub(super) fn release(&self, range: &Range<usize>) {
         let pages = range.start.next_multiple_of(PAGE_BYTES)..range.end / PAGE_BYTES * PAGE_BYTES;
         if pages.len() < RELEASED_LEAST {
             return;

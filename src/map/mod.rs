@@ -187,6 +187,15 @@ impl Region {
         }
     }
 
+    /// Takes the pages inside `range` out of the page table of this process; whoever loads from them
+    /// maps them again. Best effort, like [`Region::populate`].
+    pub(crate) fn release(&self, range: Range<usize>) {
+        let range = range.start..range.end.min(self.end());
+        if let (Backing::File(mapping), false) = (&self.shared.backing, range.is_empty()) {
+            mapping.release(&range);
+        }
+    }
+
     /// Tells the system that the pages that cover `range` are needed soon, so that it reads them
     /// while others are asked for. Best effort, like [`Region::populate`].
     pub(crate) fn will_need(&self, range: Range<usize>) {

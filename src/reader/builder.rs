@@ -17,6 +17,7 @@ pub(crate) struct Wish {
     pub(crate) start: Start,
     pub(crate) level: ReadLevel,
     pub(crate) spin: Duration,
+    pub(crate) releases: bool,
 }
 
 impl Wish {
@@ -27,6 +28,7 @@ impl Wish {
             start,
             level: ReadLevel::Visible,
             spin: Duration::ZERO,
+            releases: false,
         }
     }
 
@@ -106,6 +108,17 @@ impl ReaderBuilder {
         self
     }
 
+    /// Takes what was read in [pages](Reader::page_of) out of the memory of this process, a mebibyte
+    /// at a time, so that a reader of a long backlog does not look as if it needed all of it.
+    ///
+    /// It stays in the system's cache of files, and events that are still held keep their bytes.
+    /// Whoever reads the same soon, this reader or another, maps it again, which costs some
+    /// microseconds for each mebibyte.
+    pub fn release_behind(mut self) -> Self {
+        self.wish.releases = true;
+        self
+    }
+
     /// Opens the reader.
     ///
     /// # Errors
@@ -114,6 +127,7 @@ impl ReaderBuilder {
     pub fn open(self) -> Result<Reader, ReadError> {
         let filters = self.wish.filter_set()?;
         let reading = Reading::new(self.store, filters, self.wish.level, self.wish.start)?;
+        let reading = reading.releasing(self.wish.releases);
         Ok(Reader::new(reading.spinning(self.wish.spin)))
     }
 }

@@ -6,6 +6,7 @@ mod filling;
 mod jumping;
 mod picks;
 mod reading;
+mod releasing;
 mod scanner;
 mod start;
 mod stream;

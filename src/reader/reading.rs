@@ -3,6 +3,7 @@
 use super::event::{Event, Page, Spot};
 use super::filling::Room;
 use super::picks::Picks;
+use super::releasing::Releasing;
 use super::scanner::{Scan, Scanner};
 use super::start::start_at;
 use crate::error::ReadError;
@@ -44,6 +45,8 @@ pub(crate) struct Reading {
     pub(super) spin: Duration,
     /// How many events the last page had: the next one will have about as many.
     page_events: usize,
+    /// If what it has read is to leave the page table behind it.
+    releasing: Option<Releasing>,
 }
 
 impl Reading {
@@ -73,7 +76,14 @@ impl Reading {
             first_is_mine: true,
             spin: Duration::ZERO,
             page_events: 0,
+            releasing: None,
         })
+    }
+
+    /// Whether pages of memory are released when they were read.
+    pub(crate) fn releasing(mut self, releasing: bool) -> Self {
+        self.releasing = releasing.then(Releasing::default);
+        self
     }
 
     /// Stays awake for so long when a thread waits.
@@ -222,6 +232,9 @@ impl Reading {
             Some(Found::Failed(error)) => return Err(error),
             None => return Ok(None),
         };
+        if let Some(releasing) = &mut self.releasing {
+            releasing.come_to(&segment, spot.at);
+        }
         let epoch = self.epoch;
         let mut room = Room { events, bytes };
         // The first one is taken however large.

@@ -22,6 +22,7 @@ mod positions;
 mod pypi;
 mod read_only;
 mod refused;
+mod resident;
 mod seeking;
 mod snapshot;
 mod stats;

@@ -159,7 +159,7 @@ impl EventSource for LogSource {
     async fn open_reader(&self, spec: ReaderSpec) -> Result<LogReader, OpenFailure> {
         let reader = self.log.reader().topics(&spec.filters);
         let reader = reader.identities(&spec.identities).start(spec.start);
-        match reader.level(ReadLevel::Durable).open() {
+        match reader.level(ReadLevel::Durable).release_behind().open() {
             Ok(reader) => Ok(LogReader::new(reader, spec, self.clone())),
             Err(ReadError::Reset) => Err(self.reset(spec.start)),
             Err(error) => Err(OpenFailure::Failed(error.into())),

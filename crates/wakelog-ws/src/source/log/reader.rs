@@ -53,7 +53,7 @@ impl LogReader {
 
     /// What this one asks, if that alone decides what it is answered.
     pub(super) fn asked(&mut self, most: Grant) -> Option<Asked> {
-        let who = self.who.clone().filter(|_| self.settled)?;
+        let who = self.who.as_ref().filter(|_| self.settled)?.clone();
         Some((who, self.position(), most))
     }
 
