@@ -187,8 +187,8 @@ impl Region {
         }
     }
 
-    /// Takes the pages inside `range` out of the page table of this process; whoever loads from them
-    /// maps them again. Best effort, like [`Region::populate`].
+    /// Takes the pages inside `range` out of the page table of this process; whoever loads from
+    /// them maps them again. Best effort, like [`Region::populate`].
     pub(crate) fn release(&self, range: Range<usize>) {
         let range = range.start..range.end.min(self.end());
         if let (Backing::File(mapping), false) = (&self.shared.backing, range.is_empty()) {
