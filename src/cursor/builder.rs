@@ -171,7 +171,7 @@ impl CursorBuilder {
             shared.await_acks();
         }
         // A reopen may lower the cursor: not between the look and the seek.
-        let _open = shared.hold_open();
+        let _acks = shared.hold_acks();
         // The older handle may have gone on until now, or until it was dropped a moment ago.
         let moved = cursor.slot.acked();
         if moved != acked && (was_held || !planted(Plant::HastyHandover)) {
@@ -296,8 +296,9 @@ impl CursorBuilder {
 
 /// Whether nobody has used the cursor for as long as it lives.
 pub(super) fn has_expired(shared: &Shared, slot: &SlotHandle) -> bool {
-    // In this order: a handle that is dropped says first that it was used until now.
-    !shared.fences.is_held(slot.number()) && slot.is_old(shared.clock.now())
+    let is_old = || slot.is_old(shared.clock.now());
+    // Again at last: a handle that is dropped says first that it was used until now.
+    is_old() && !shared.fences.is_held(slot.number()) && is_old()
 }
 
 pub(super) fn closed_or_poisoned(error: AckError) -> CursorError {

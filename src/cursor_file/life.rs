@@ -33,8 +33,9 @@ pub(crate) struct Age<'a> {
 
 impl Age<'_> {
     fn is_over(&self, slot: u32, progress: Progress<'_>) -> bool {
-        // In this order: a handle that is dropped says first that it was used until now.
-        !(self.is_held)(slot) && progress.is_old(self.now)
+        let is_old = || progress.is_old(self.now);
+        // Again at last: a handle that is dropped says first that it was used until now.
+        is_old() && !(self.is_held)(slot) && is_old()
     }
 }
 

@@ -108,9 +108,9 @@ impl ReaderBuilder {
         self
     }
 
-    /// Takes what was read in [pages](Reader::page_of) out of the memory of this process, a
-    /// mebibyte at a time, so that a reader of a long backlog does not look as if it needed all of
-    /// it.
+    /// Takes what was handed out in [pages](Reader::page_of), and what lies between, out of the
+    /// memory of this process, a mebibyte at a time, so that a reader of a long backlog does not
+    /// look as if it needed all of it.
     ///
     /// It stays in the system's cache of files, and events that are still held keep their bytes.
     /// Whoever reads the same soon, this reader or another, maps it again, which costs some

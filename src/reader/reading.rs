@@ -111,6 +111,8 @@ impl Reading {
         self.sign_out();
         self.scanner.seek(next);
         self.found = gap.map(Found::Gap);
+        // What lies between was not read here.
+        self.releasing = self.releasing.take().map(|_| Releasing::default());
         Ok((next, gap))
     }
 

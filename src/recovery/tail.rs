@@ -85,11 +85,11 @@ impl Recovery<'_> {
         let orphans: Vec<_> = orphans.map(|base| segment::index_name_of(*base)).collect();
         ending.unlink.extend(orphans);
         self.drop_files(&ending)?;
-        let is_synced = is_synced(&ending, mark);
-        self.settle_files(&mut ending).map_err(self.io("clean"))?;
-        if !is_synced {
+        // Before a spare has its name: until then the next open knows that it was adopted.
+        if !is_synced(&ending, mark) {
             self.rewrite(&ending).map_err(self.io("sync"))?;
         }
+        self.settle_files(&mut ending).map_err(self.io("clean"))?;
         let cursors = match open_cursors {
             Some(cursors) => {
                 cursors

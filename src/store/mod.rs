@@ -257,13 +257,18 @@ impl Shared {
     /// Held while a cursor is made or moved. A close, a poison or a reopen comes before it or after
     /// it, never in between: after a close somebody else may have the files.
     pub(crate) fn hold_open(&self) -> Result<RwLockReadGuard<'_, Acks>, AckError> {
-        let acks = self.acks.read();
+        let acks = self.hold_acks();
         match *acks {
             Acks::Taken => Ok(acks),
             Acks::ReadOnly => Err(AckError::ReadOnly),
             Acks::Poisoned => Err(AckError::Poisoned),
             Acks::Closed => Err(AckError::Closed),
         }
+    }
+
+    /// As [`Shared::hold_open`], for who only looks.
+    pub(crate) fn hold_acks(&self) -> RwLockReadGuard<'_, Acks> {
+        self.acks.read()
     }
 
     /// Returns when no ack is in the middle of its store any more: whoever was fenced before this

@@ -117,7 +117,7 @@ class Client extends EventTarget {
     this.dispatchEvent(Object.assign(new Event(type), detail));
   }
 
-  // Tells the status once a tick, and only when it is another one.
+  // Tells the status once a tick, and only another one.
   changed() {
     if (this.#telling) return;
     this.#telling = true;
@@ -192,7 +192,7 @@ class Client extends EventTarget {
     }
   }
 
-  // A socket that says nothing is dead, whatever the system believes about it.
+  // A socket that says nothing is dead, whatever the system says.
   #watch(session) {
     clearTimeout(session.watch);
     const left = session.heard + session.patience - Date.now();
@@ -318,6 +318,7 @@ class Subscription {
   #from = Infinity; // what lies at or after it, and before #end, was missed
   #end = 0;
   #begin;
+  #anew;
   #owed;
   #busy = 0;
 
@@ -343,26 +344,27 @@ class Subscription {
     this.#then(session, async () => {
       if (!this.#loaded) this.position = (await this.#client.store?.load(this.#key)) || undefined;
       this.#loaded = true;
-      this.#begin = (!anew && (this.#begin ?? now)) || "latest";
+      this.#anew ||= anew;
+      this.#begin = (!anew && this.#begin) || now;
       const { cursor } = session.welcome;
       // Resumed, or lost.
-      const stored = !anew && /^[rl]/.test(cursor?.state) ? cursor.position : undefined;
+      const stored = !this.#anew && /^[rl]/.test(cursor?.state) ? cursor.position : undefined;
       const known = this.position ?? stored;
       this.#from = known ? offsetOf(known) : Infinity;
       this.#owed = { events: 0, bytes: 0 };
-      const place = this.#place(session.welcome, stored, anew);
+      const place = this.#place(session.welcome, stored);
       const { sub, filters } = this;
       if (!this.#isLate(session)) this.#client.send({ type: "subscribe", sub, filters, ...place });
     });
   }
 
-  #place(welcome, stored, anew) {
+  #place(welcome, stored) {
     if (this.position) return { position: this.position };
     let { start } = this.#options;
     if (typeof start === "function") start = start(welcome);
     else if (stored) return {};
-    start ??= anew ? "earliest" : "latest";
-    if (start === "latest") start = this.#begin;
+    start ??= this.#anew ? "earliest" : "latest";
+    if (start === "latest") start = this.#begin ?? start;
     if (start < 0) start = Math.max(0, offsetOf(welcome.end) + start);
     return String(start).includes(".") ? { position: start } : { start };
   }

@@ -221,6 +221,35 @@ test("what is tried again begins where it would have begun the first time", asyn
   assert.deepEqual(begun, [at(100), at(100), at(100)]);
 });
 
+test("who is told of a reset begins at the first event, however often that is tried", async (t) => {
+  const { client, socket } = start();
+  t.after(() => client.close());
+  client.on("room.1", () => {});
+  const first = await (await socket(0)).welcome();
+  const { sub } = await until(() => first.said("subscribe"));
+  first.say({ type: "reset", sub, reason: "log", earliest: at(0), end: at(100) });
+  await until(() => first.all("subscribe").length === 2);
+  const error = { type: "error", re: "subscribe", sub, code: "unavailable", message: "not now" };
+  first.say({ ...error, retry: true, after_ms: 1 });
+  await until(() => first.all("subscribe").length === 3);
+  first.cut();
+  const second = await (await socket(1)).welcome();
+  const fourth = await until(() => second.said("subscribe"));
+  const begun = [...first.all("subscribe").slice(1), fourth].map((said) => said.start);
+  assert.deepEqual(begun, ["earliest", "earliest", "earliest"]);
+});
+
+test("a subscription that was cut off as it began hears what was emitted meanwhile", async (t) => {
+  const { client, socket } = start();
+  t.after(() => client.close());
+  const first = await (await socket(0)).welcome();
+  client.on("room.1", () => {});
+  assert.equal((await until(() => first.said("subscribe"))).start, "latest");
+  first.cut();
+  const second = await (await socket(1)).welcome({ end: at(200) });
+  assert.equal((await until(() => second.said("subscribe"))).position, at(200));
+});
+
 test("positions are kept where the application wants them", async (t) => {
   const kept = new Map();
   const local = { getItem: (key) => kept.get(key) ?? null, setItem: (k, v) => kept.set(k, v) };
