@@ -62,7 +62,8 @@ async fn volatile_events_move_no_place() {
         let typing = Outgoing::to("room", Payload::text(n.to_string())).volatile();
         hub.emit(typing).await.unwrap();
     }
-    let second = emit(&writer, Outgoing::to("room", Payload::text("stored"))).await;
+    // The answer comes to the reader itself, behind all that was sent to it before.
+    let second = emit(&reader, Outgoing::to("room", Payload::text("stored"))).await;
     let mut volatile = 0;
     loop {
         let heard = event(&mut room).await;
