@@ -18,7 +18,8 @@ use std::task::Waker;
 /// An entry of the registry. It remembers up to where the dispatcher had looked when it was woken.
 #[derive(Clone, Debug)]
 pub(crate) struct Ticket {
-    number: u64,
+    /// Where the entry stands.
+    number: usize,
     /// [`WAITS`] while it waits.
     seen: Arc<AtomicU64>,
 }
@@ -44,20 +45,21 @@ struct Waiter {
 /// One filter of one waiter. It may be that of one that does not wait, until it is met.
 #[derive(Debug)]
 struct Listed {
-    ticket: u64,
+    ticket: usize,
     filter: usize,
 }
 
 #[derive(Debug, Default)]
 struct Registry {
-    waiters: HashMap<u64, Waiter>,
+    /// An entry's place does not change, and is another's when it is gone.
+    waiters: Vec<Option<Waiter>>,
+    free: Vec<usize>,
     /// How many of them have not been woken.
     waiting: usize,
     /// Literal filters: an event's topic finds its waiters with one look-up.
     literal: HashMap<Box<str>, Vec<Listed>>,
     /// Filters with wildcards: tried one by one.
     wild: Vec<(Filter, Listed)>,
-    next_ticket: u64,
     /// How many events have been looked at.
     events: u64,
     /// Below this, the dispatcher has looked at every event on behalf of everyone who waits.
@@ -89,7 +91,7 @@ impl Waiters {
         let mut registry = self.0.lock();
         let waits = |ticket: &&Ticket| ticket.seen.load(Ordering::Acquire) == WAITS;
         if let Some(ticket) = ticket.as_ref().filter(waits) {
-            let waiter = registry.waiters.get_mut(&ticket.number);
+            let waiter = registry.waiter(ticket.number);
             if let Some(waits) = waiter.and_then(|waiter| waiter.waker.as_mut()) {
                 waits.clone_from(waker);
                 return Some(false);
@@ -127,7 +129,7 @@ impl Waiters {
 
     /// Takes an entry out.
     pub(crate) fn cancel(&self, ticket: &Ticket) {
-        self.0.lock().remove(ticket.number);
+        self.0.lock().remove(ticket);
     }
 
     /// How many wait.
@@ -139,7 +141,7 @@ impl Waiters {
     pub(crate) fn wake_all(&self) {
         let mut registry = self.0.lock();
         let seen = registry.looked_at();
-        let waiters = registry.waiters.values_mut();
+        let waiters = registry.waiters.iter_mut().flatten();
         let wakers: Vec<Waker> = waiters.filter_map(|waiter| waiter.take(seen)).collect();
         registry.waiting = 0;
         drop(registry);
@@ -186,7 +188,7 @@ impl Waiters {
         } = &mut *registry;
         // Whether it stays listed.
         let mut visit = |listed: &Listed, hears: bool| {
-            let Some(waiter) = waiters.get_mut(&listed.ticket) else {
+            let Some(Some(waiter)) = waiters.get_mut(listed.ticket) else {
                 return false;
             };
             if waiter.waker.is_none() {
@@ -251,8 +253,6 @@ impl Registry {
 
     /// Makes an entry that nobody waits with yet.
     fn enter(&mut self, filters: &FilterSet) -> Ticket {
-        let number = self.next_ticket;
-        self.next_ticket += 1;
         let seen = Arc::new(AtomicU64::new(0));
         let waiter = Waiter {
             filters: filters.clone(),
@@ -262,13 +262,17 @@ impl Registry {
             seen: Arc::clone(&seen),
             woken_by: 0,
         };
-        self.waiters.insert(number, waiter);
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.waiters.push(None);
+            self.waiters.len() - 1
+        });
+        self.waiters[number] = Some(waiter);
         Ticket { number, seen }
     }
 
     /// Somebody waits with this entry.
-    fn list(&mut self, ticket: u64, waker: &Waker) {
-        let Some(waiter) = self.waiters.get_mut(&ticket) else {
+    fn list(&mut self, ticket: usize, waker: &Waker) {
+        let Some(Some(waiter)) = self.waiters.get_mut(ticket) else {
             return;
         };
         waiter.waker = Some(waker.clone());
@@ -295,10 +299,18 @@ impl Registry {
         }
     }
 
-    fn remove(&mut self, ticket: u64) {
-        let Some(waiter) = self.waiters.remove(&ticket) else {
+    fn waiter(&mut self, number: usize) -> Option<&mut Waiter> {
+        self.waiters.get_mut(number)?.as_mut()
+    }
+
+    fn remove(&mut self, Ticket { number, seen }: &Ticket) {
+        let entry = self.waiters.get_mut(*number);
+        // One that is gone may have left its place to another.
+        let entry = entry.and_then(|entry| entry.take_if(|one| Arc::ptr_eq(&one.seen, seen)));
+        let Some(waiter) = entry else {
             return;
         };
+        self.free.push(*number);
         if waiter.waker.is_some() {
             let seen = self.looked_at();
             waiter.seen.store(seen, Ordering::Release);
@@ -308,7 +320,7 @@ impl Registry {
             let Some(list) = self.literal.get_mut(filter.as_str()) else {
                 continue;
             };
-            if let Some(at) = list.iter().position(|listed| listed.ticket == ticket) {
+            if let Some(at) = list.iter().position(|listed| listed.ticket == *number) {
                 list.swap_remove(at);
             }
             if list.is_empty() {
@@ -316,7 +328,7 @@ impl Registry {
             }
         }
         if !waiter.filters.patterns().is_empty() {
-            self.wild.retain(|(_, listed)| listed.ticket != ticket);
+            self.wild.retain(|(_, listed)| listed.ticket != *number);
         }
     }
 }
@@ -406,7 +418,7 @@ mod tests {
     fn entries(waiters: &Waiters) -> (usize, usize) {
         let registry = waiters.0.lock();
         let literal = registry.literal.values().map(Vec::len).sum::<usize>();
-        (registry.waiters.len(), literal)
+        (registry.waiters.iter().flatten().count(), literal)
     }
 
     /// Who was woken and stays away is met once more, and then no event has to do with it.
@@ -449,5 +461,23 @@ mod tests {
             waiters.cancel(ticket);
         }
         assert_eq!((entries(&waiters), waiters.count()), ((0, 0), 0));
+    }
+
+    /// A place is used again, and not by two.
+    #[test]
+    fn who_is_gone_twice_takes_nobody_along() {
+        let waiters = Waiters::default();
+        let gone = waits_from(&waiters, "a", 10).ticket;
+        waiters.cancel(&gone);
+        let here = waits_from(&waiters, "a", 10).ticket;
+        waiters.cancel(&gone);
+        let other = waits_from(&waiters, "b", 10).ticket;
+        assert_eq!((entries(&waiters), waiters.count()), ((2, 4), 2));
+        assert_eq!((pass(&waiters, "a"), pass(&waiters, "b")), (1, 1));
+        for ticket in [here, other] {
+            waiters.cancel(&ticket);
+        }
+        assert_eq!(entries(&waiters), (0, 0));
+        assert_eq!(waiters.0.lock().waiters.len(), 2);
     }
 }

@@ -219,6 +219,12 @@ impl<'a> RecordRef<'a> {
         Some((record, length))
     }
 
+    /// To whom it is and to whom not, as one piece: equal ones are to the same.
+    #[inline]
+    pub(crate) fn audience(&self) -> &'a [u8] {
+        self.audience
+    }
+
     /// The topics it is to, at least one.
     #[inline]
     pub(crate) fn topics(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {

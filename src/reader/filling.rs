@@ -1,10 +1,10 @@
 //! Filling a page: the loop that a catch-up spends its time in.
 
 use super::event::{Page, Spot};
-use super::scanner::{Open, Scanner, matches};
+use super::scanner::{Open, Scanner};
+use super::wants::Wants;
 use crate::format::{FRAME_HEADER, RecordRef};
 use crate::segment::{Place, Segment};
-use crate::types::FilterSet;
 
 /// How much a page may still take.
 #[derive(Clone, Copy, Debug)]
@@ -38,13 +38,7 @@ impl Scanner {
     /// Adds the matching events that follow in the segment of `page` while it is walked. Ends
     /// before whatever needs more thought: damage, what a mirror's source had trimmed, the
     /// end of the segment, `limit`, a full page. Nothing is passed that was not looked at.
-    pub(super) fn fill(
-        &mut self,
-        limit: u64,
-        filters: &FilterSet,
-        page: &mut Page,
-        room: &mut Room,
-    ) {
+    pub(super) fn fill(&mut self, limit: u64, wants: &mut Wants, page: &mut Page, room: &mut Room) {
         let Some(standing) = &mut self.standing else {
             return;
         };
@@ -52,7 +46,7 @@ impl Scanner {
             return;
         }
         if standing.jumping.is_jumping() {
-            return self.fill_by_jumps(limit, filters, page, room);
+            return self.fill_by_jumps(limit, wants, page, room);
         }
         let mut filling = Filling {
             segment: &standing.segment,
@@ -63,7 +57,7 @@ impl Scanner {
             room: *room,
             touched: self.touched,
         };
-        filling.fill(filters, page);
+        filling.fill(wants, page);
         (standing.place, standing.open) = (filling.place, filling.open);
         (self.next, self.touched) = (filling.next, filling.touched);
         *room = filling.room;
@@ -82,7 +76,7 @@ struct Filling<'a> {
 }
 
 impl Filling<'_> {
-    fn fill(&mut self, filters: &FilterSet, page: &mut Page) {
+    fn fill(&mut self, wants: &mut Wants, page: &mut Page) {
         let segment = self.segment;
         let open = self.open.as_ref();
         let mut records = open.and_then(|open| segment.region().bytes(open.records.clone()));
@@ -98,7 +92,7 @@ impl Filling<'_> {
                 }
                 let at = open.records.start;
                 segment.fetch_ahead(at..at + bytes);
-                if open.offset >= self.next && matches(filters, &record) {
+                if open.offset >= self.next && wants.wants(&record) {
                     if !self.room.take(bytes) {
                         return;
                     }

@@ -2,7 +2,8 @@
 
 use super::event::{Page, Spot};
 use super::filling::Room;
-use super::scanner::{Scan, Scanner, matches};
+use super::scanner::{Scan, Scanner};
+use super::wants::Wants;
 use crate::format::RecordRef;
 use crate::index::{Jumps, Posting, Unfit};
 use crate::segment::{Frame, Segment};
@@ -235,7 +236,7 @@ impl Scanner {
     pub(super) fn fill_by_jumps(
         &mut self,
         limit: u64,
-        filters: &FilterSet,
+        wants: &mut Wants,
         page: &mut Page,
         room: &mut Room,
     ) {
@@ -246,7 +247,7 @@ impl Scanner {
             if posting.offset >= limit {
                 return;
             }
-            match self.land(&posting, &mut |record| matches(filters, record)) {
+            match self.land(&posting, &mut |record| wants.wants(record)) {
                 Some(Landing::Match(spot)) if room.take(spot.bytes) => page.add(spot),
                 Some(Landing::Other) => {}
                 _ => return,

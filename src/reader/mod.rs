@@ -12,6 +12,7 @@ mod start;
 mod stream;
 mod topics;
 mod waiting;
+mod wants;
 
 pub use builder::ReaderBuilder;
 pub use event::{Event, EventRef, Page};

@@ -6,6 +6,7 @@ use super::picks::Picks;
 use super::releasing::Releasing;
 use super::scanner::{Scan, Scanner};
 use super::start::start_at;
+use super::wants::Wants;
 use crate::error::ReadError;
 use crate::history::Verdict;
 use crate::options::{ReadLevel, Start};
@@ -30,7 +31,7 @@ pub(super) enum Found {
 pub(crate) struct Reading {
     store: Hold,
     pub(super) scanner: Scanner,
-    pub(super) filters: FilterSet,
+    pub(super) wants: Wants,
     pub(super) level: ReadLevel,
     /// Under which history the place was last judged.
     pub(super) generation: u64,
@@ -66,7 +67,7 @@ impl Reading {
         Ok(Self {
             store: Hold::new(store),
             scanner: Scanner::new(next),
-            filters,
+            wants: Wants::new(filters),
             level,
             generation,
             epoch,
@@ -102,9 +103,9 @@ impl Reading {
         let shared = Arc::clone(self.store.shared());
         let (generation, epoch) = (shared.marks.generation(), shared.epoch());
         // A start that is refused leaves the place as it is, still to be judged after a reopen.
-        let picks = Picks::of(&shared, start, self.level, &self.filters)?;
+        let picks = Picks::of(&shared, start, self.level, &self.wants.filters)?;
         let start = picks.as_ref().map_or(start, Picks::start);
-        let (next, gap) = start_at(&shared, start, self.level, &self.filters)?;
+        let (next, gap) = start_at(&shared, start, self.level, &self.wants.filters)?;
         self.picks = picks;
         (self.generation, self.epoch) = (generation, epoch);
         // What the dispatcher has passed was seen from the old place.
@@ -207,7 +208,7 @@ impl Reading {
                 Verdict::Valid | Verdict::Reset => position.offset,
             };
             let limit = shared.marks.limit(self.level);
-            let counted = Scanner::new(from).count(shared, limit, &self.filters, u64::MAX);
+            let counted = Scanner::new(from).count(shared, limit, &self.wants.filters, u64::MAX);
             if generation == shared.marks.generation() {
                 return counted
                     .map_err(|error| ReadError::from_io(shared.dir.path(), "read", error));
@@ -274,7 +275,7 @@ impl Reading {
         let limit = shared.marks.limit(self.level);
         if shared.marks.generation() == self.generation {
             let events = page.len();
-            self.scanner.fill(limit, &self.filters, page, room);
+            self.scanner.fill(limit, &mut self.wants, page, room);
             if self.store.shared().marks.generation() != self.generation {
                 // It may have run from the old log into the new one: `take` judges where it is.
                 page.shorten(events);
@@ -326,7 +327,7 @@ impl Reading {
                         continue;
                     }
                 },
-                None => self.scanner.advance_to(&shared, limit, &self.filters),
+                None => self.scanner.advance_for(&shared, limit, &mut self.wants),
             };
             if shared.marks.generation() != self.generation {
                 // The scan may have run from the old log into the new one: once more.
@@ -392,7 +393,7 @@ impl fmt::Debug for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reading")
             .field("position", &self.position())
-            .field("filters", &self.filters)
+            .field("filters", &self.wants.filters)
             .field("level", &self.level)
             .finish_non_exhaustive()
     }

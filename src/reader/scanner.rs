@@ -3,6 +3,7 @@
 
 use super::event::Spot;
 use super::jumping::Jumping;
+use super::wants::{Wants, matches};
 use crate::format::RecordRef;
 use crate::segment::{Frame, Place, Segment, Step};
 use crate::store::{Located, Shared};
@@ -122,6 +123,17 @@ impl Scanner {
         filters: &FilterSet,
     ) -> io::Result<Scan> {
         let wants = |record: &RecordRef<'_>| matches(filters, record);
+        self.advance_by(shared, limit, Some(filters), None, wants)
+    }
+
+    /// As [`advance_to`](Self::advance_to), for one who asks again and again.
+    pub(super) fn advance_for(
+        &mut self,
+        shared: &Shared,
+        limit: u64,
+        Wants { filters, last }: &mut Wants,
+    ) -> io::Result<Scan> {
+        let wants = |record: &RecordRef<'_>| last.wants(filters, record);
         self.advance_by(shared, limit, Some(filters), None, wants)
     }
 
@@ -352,12 +364,4 @@ impl Scanner {
             reason: GapReason::Corrupt,
         })
     }
-}
-
-/// Whether the event is for a consumer with these filters.
-#[inline]
-pub(super) fn matches(filters: &FilterSet, record: &RecordRef<'_>) -> bool {
-    // Whoever reads everything seldom has to look at a name.
-    filters.has_everything() && record.is_for_everything()
-        || filters.matches_bytes(record.topic_bytes(), record.not_to_bytes())
 }

@@ -1,6 +1,7 @@
 //! What is known of each topic: how many events, and which is the last.
 
-use super::scanner::{Scan, Scanner, matches};
+use super::scanner::{Scan, Scanner};
+use super::wants::matches;
 use crate::error::ReadError;
 use crate::format::RecordRef;
 use crate::index::{Entry, Index, Posting, Run, Unfit};

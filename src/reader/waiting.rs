@@ -44,7 +44,7 @@ impl Reading {
         let from = self.scanner.next();
         let room = most - u32::from(shared.seat(self.level).is_taken());
         let waiters = shared.waiters(self.level);
-        match waiters.sign_in(&mut self.ticket, &self.filters, from, waker, room) {
+        match waiters.sign_in(&mut self.ticket, &self.wants.filters, from, waker, room) {
             None => return Err(ReadError::TooManyWaiters { limit: most }),
             Some(true) => shared.wake_dispatcher(),
             Some(false) => {}
