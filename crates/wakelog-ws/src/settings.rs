@@ -9,7 +9,6 @@ macro_rules! settings {
     )+) => {
         $(
             $(#[$about])*
-            #[must_use]
             pub fn $name(mut self, $value: $kind) -> Self {
                 self.$($field).+ = $put;
                 self

@@ -23,6 +23,7 @@ pub(super) struct Settings {
 }
 
 /// Sets up a [`Client`].
+#[must_use = "a builder does nothing until `start`"]
 pub struct ClientBuilder {
     settings: Settings,
     renews: bool,
@@ -52,14 +53,12 @@ impl ClientBuilder {
     /// The name under which the server keeps one durable position for this client. What was
     /// processed is acknowledged by itself. One consumer is one connection: a younger one fences
     /// this one ([`Ended::Fenced`](super::Ended::Fenced)).
-    #[must_use]
     pub fn consumer(mut self, name: impl Into<String>) -> Self {
         self.settings.consumer = Some(name.into());
         self
     }
 
     /// Credentials for the server's hook.
-    #[must_use]
     pub fn token(mut self, token: impl Into<String>) -> Self {
         let token = token.into();
         self.settings.token = Some(Box::new(move || Box::pin(ready(Some(token.clone())))));
@@ -69,7 +68,6 @@ impl ClientBuilder {
 
     /// Where to get credentials, asked anew for each connection. With it the client comes back by
     /// itself when its credentials have ended.
-    #[must_use]
     pub fn token_from<F>(mut self, source: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Option<String>> + Send + 'static,
@@ -80,7 +78,6 @@ impl ClientBuilder {
     }
 
     /// A header of the upgrade, such as `authorization`.
-    #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.headers.push((name.into(), value.into()));
         self
@@ -90,7 +87,6 @@ impl ClientBuilder {
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    #[must_use]
     pub fn start(self) -> Client {
         let session = Arc::new(AtomicU64::new(0));
         let has_consumer = self.settings.consumer.is_some();

@@ -99,7 +99,6 @@ impl Client {
     }
 
     /// What the server said when it let this client in; none while there is no connection.
-    #[must_use]
     pub fn welcome(&self) -> Option<Arc<Welcome>> {
         match &*self.state.borrow() {
             State::Open(welcome) => Some(Arc::clone(welcome)),

@@ -17,6 +17,7 @@ use crate::protocol::{ClientMessage, CursorState, Grant, Subscribe, Welcome};
 /// It asks the server for its place when [`next`](Self::next) is called for the first time. When it
 /// is dropped, it ends.
 #[derive(Debug)]
+#[must_use = "a subscription is over when it is dropped"]
 pub struct Subscription {
     client: Client,
     sub: String,
@@ -69,27 +70,23 @@ impl Subscription {
     /// Where to begin when there is no position yet, neither one given to [`at`](Self::at) nor the
     /// consumer's cursor. The default is the end of the log: with a consumer when it first came,
     /// without one when [`next`](Self::next) is called for the first time.
-    #[must_use]
     pub fn start(mut self, start: Start) -> Self {
         self.start = Some(start);
         self
     }
 
     /// Goes on from a position that was kept, whatever the consumer's cursor says.
-    #[must_use]
     pub fn at(mut self, position: Position) -> Self {
         self.position = Some(position);
         self
     }
 
     /// Everything before it is processed; none while nothing is known.
-    #[must_use]
     pub const fn position(&self) -> Option<Position> {
         self.position
     }
 
     /// True while nothing is waiting on the server.
-    #[must_use]
     pub fn is_live(&self) -> bool {
         self.live && self.is_current()
     }

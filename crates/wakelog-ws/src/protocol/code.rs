@@ -28,7 +28,6 @@ macro_rules! table {
         $($code:ident [$value:expr $(, $more:expr)*])+
     ) => {
         $(#[$what])*
-        #[must_use]
         pub const fn $column(self) -> $kind {
             match self {
                 $(Self::$code => $value,)+

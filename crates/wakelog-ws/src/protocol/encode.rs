@@ -1,7 +1,5 @@
 //! From values to the text of a server's message.
 
-use std::io::Write as _;
-
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
 use super::code::ErrorCode;
@@ -10,7 +8,6 @@ use super::server::ServerMessage;
 
 impl ServerMessage {
     /// The message as text. A page that was written in binary has none.
-    #[must_use]
     pub fn encode(&self) -> String {
         match self.encode_page() {
             Some(page) => page.text(),
@@ -20,7 +17,6 @@ impl ServerMessage {
     }
 
     /// `events` and `volatile`, whose events are not copied; none for other messages.
-    #[must_use]
     pub fn encode_page(&self) -> Option<PageMessage> {
         let Self::Events {
             sub,
@@ -32,25 +28,22 @@ impl ServerMessage {
         else {
             return None;
         };
-        let (at, page) = (position.to_string(), page.clone());
-        if page.binary {
-            let lengths = [sub, &at].map(|name| u8::try_from(name.len()).unwrap_or(u8::MAX));
-            let head = [1, u8::from(*live), lengths[0], lengths[1]];
-            let head = [&head, sub.as_bytes(), at.as_bytes()].concat();
-            return Some(PageMessage { head, page });
-        }
-        // Writing a string cannot fail either.
-        let sub = serde_json::to_string(sub).unwrap_or_default();
-        // Up to and with its last dot. A position has nothing to escape.
-        let stem = at.trim_end_matches(|digit: char| digit.is_ascii_digit());
-        let (kind, bytes) = (["events", "volatile"][usize::from(*volatile)], page.bytes());
-        // Each client has its own, so it is allocated once.
-        let mut head = Vec::with_capacity(256);
-        let _ = write!(head, r#"{{"type":"{kind}","sub":{sub},"stem":"{stem}","#);
-        let _ = write!(
-            head,
-            r#""position":"{at}","bytes":{bytes},"live":{live},"events":["#
-        );
+        let head = page.head(sub, (*position, *live, *volatile), || {
+            let at = position.to_string();
+            if page.binary {
+                let lengths = [sub, &at].map(|name| u8::try_from(name.len()).unwrap_or(u8::MAX));
+                let head = [1, u8::from(*live), lengths[0], lengths[1]];
+                return [&head, sub.as_bytes(), at.as_bytes()].concat();
+            }
+            // Writing a string cannot fail either.
+            let sub = serde_json::to_string(sub).unwrap_or_default();
+            // Up to and with its last dot. A position has nothing to escape.
+            let stem = at.trim_end_matches(|digit: char| digit.is_ascii_digit());
+            let (kind, bytes) = (["events", "volatile"][usize::from(*volatile)], page.bytes());
+            let head = format!(r#"{{"type":"{kind}","sub":{sub},"stem":"{stem}","#);
+            format!(r#"{head}"position":"{at}","bytes":{bytes},"live":{live},"events":["#).into()
+        });
+        let page = page.clone();
         Some(PageMessage { head, page })
     }
 }
@@ -62,5 +55,51 @@ impl Serialize for ErrorCode {
         fields.serialize_field("code", self.as_str())?;
         fields.serialize_field("retry", &self.retry())?;
         fields.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{EncodedPage, PageEvent};
+    use std::collections::BTreeSet;
+    use wakelog::Position;
+
+    fn message(page: &EncodedPage, sub: &str, offset: u64, live: bool, volatile: bool) -> Vec<u8> {
+        let at = "0f8fad5bd9cb469fa16570867728950e.3-9c1e22b7.0";
+        let at: Position = at.parse().unwrap();
+        let message = ServerMessage::Events {
+            sub: sub.to_owned(),
+            page: page.clone(),
+            position: Position { offset, ..at },
+            live,
+            volatile,
+        };
+        message.encode_page().unwrap().pieces().concat()
+    }
+
+    /// Connections share a page, and each gets its own message.
+    #[test]
+    fn a_shared_page_has_the_head_of_whoever_asks() {
+        for binary in [false, true] {
+            let page = || EncodedPage::new(&[PageEvent::default()], binary);
+            let shared = page();
+            let mut seen = BTreeSet::new();
+            for (sub, offset, live, volatile) in [
+                ("a", 7, false, false),
+                ("a", 7, false, false),
+                ("b", 7, false, false),
+                ("b", 8, false, false),
+                ("b", 8, true, false),
+                ("b", 8, true, true),
+                ("a", 7, false, false),
+            ] {
+                let fresh = message(&page(), sub, offset, live, volatile);
+                assert_eq!(message(&shared, sub, offset, live, volatile), fresh);
+                seen.insert(fresh);
+            }
+            // In binary nothing is volatile.
+            assert_eq!(seen.len(), 5 - usize::from(binary));
+        }
     }
 }

@@ -13,6 +13,7 @@ use crate::settings::settings;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
+#[must_use = "an event does nothing before it is emitted"]
 pub struct Outgoing {
     /// Whom it is to: at least one topic.
     pub topics: Vec<String>,
@@ -32,7 +33,6 @@ pub struct Outgoing {
 
 impl Outgoing {
     /// An event to all who hear the topic.
-    #[must_use]
     pub fn to(topic: impl Into<String>, payload: Payload) -> Self {
         Self {
             topics: vec![topic.into()],
@@ -42,7 +42,6 @@ impl Outgoing {
     }
 
     /// An event to every session of every hub on the log.
-    #[must_use]
     pub fn to_everyone(payload: Payload) -> Self {
         Self::to(EVERYONE, payload)
     }
@@ -51,20 +50,17 @@ impl Outgoing {
     ///
     /// An identity that breaks the rules of topics (white space, an empty token between dots) hears
     /// nothing in this way, and emitting to it fails.
-    #[must_use]
     pub fn to_identity(identity: &str, payload: Payload) -> Self {
         Self::to(format!("{}.{identity}", PERSONAL), payload)
     }
 
     /// Also to those who hear this topic; each gets the event once.
-    #[must_use]
     pub fn also_to(mut self, topic: impl Into<String>) -> Self {
         self.topics.push(topic.into());
         self
     }
 
     /// Not to the sessions that have this identity.
-    #[must_use]
     pub fn not_to(mut self, identity: impl Into<String>) -> Self {
         self.not_to.push(identity.into());
         self
@@ -73,7 +69,6 @@ impl Outgoing {
     /// Only for those who are here and have caught up: it is not stored, nobody gets it later, and
     /// who is behind does not get it at all. For what is worth nothing a moment later, such as that
     /// somebody is typing.
-    #[must_use]
     pub fn volatile(mut self) -> Self {
         self.volatile = true;
         self

@@ -1,9 +1,12 @@
 //! Pages: events written as they will stand in a message, once, by whoever reads the log.
 
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use bytes::{BufMut as _, Bytes};
+use parking_lot::Mutex;
 use serde::Serialize;
+use wakelog::Position;
 
 use super::outgoing::Outgoing;
 use super::payload::{Bare, Encoding};
@@ -54,14 +57,26 @@ impl<'a> PageEvent<'a> {
 /// Events as they stand in an `events` message. A clone shares them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EncodedPage {
-    body: Bytes,
+    written: Arc<Written>,
     events: u32,
     pub(super) binary: bool,
 }
 
+#[derive(Debug, Default, derive_more::PartialEq, derive_more::Eq)]
+struct Written {
+    body: Box<[u8]>,
+    /// The head that was asked for last, with the name of the subscription and what else it says:
+    /// those who get an event as it comes want the same one.
+    #[partial_eq(skip)]
+    #[eq(skip)]
+    head: Mutex<Option<(String, Says, Bytes)>>,
+}
+
+/// The position after the page, whether it is live, and whether it is volatile.
+pub(super) type Says = (Position, bool, bool);
+
 impl EncodedPage {
     /// Writes events down: in binary (PROTOCOL.md, section 17), or as JSON.
-    #[must_use]
     pub fn new(all: &[PageEvent<'_>], binary: bool) -> Self {
         let mut list = Vec::new();
         if binary {
@@ -72,23 +87,32 @@ impl EncodedPage {
         }
         // The brackets belong to the message.
         let edge = usize::from(!binary);
+        let body = list[edge..list.len() - edge].into();
+        let head = Mutex::default();
         Self {
-            body: Bytes::copy_from_slice(&list[edge..list.len() - edge]),
+            written: Arc::new(Written { body, head }),
             events: u32::try_from(all.len()).unwrap_or(u32::MAX),
             binary,
         }
     }
 
+    /// The head of the message; `write` writes it, unless it was asked for last.
+    pub(super) fn head(&self, sub: &str, says: Says, write: impl FnOnce() -> Vec<u8>) -> Bytes {
+        let mut last = self.written.head.lock();
+        match &*last {
+            Some((name, said, head)) if name == sub && *said == says => head.clone(),
+            _ => last.insert((sub.into(), says, write().into())).2.clone(),
+        }
+    }
+
     /// How many events it holds.
-    #[must_use]
     pub const fn events(&self) -> u32 {
         self.events
     }
 
     /// What the page takes from the byte credit.
-    #[must_use]
     pub fn bytes(&self) -> u64 {
-        u64::try_from(self.body.len()).unwrap_or(u64::MAX)
+        u64::try_from(self.written.body.len()).unwrap_or(u64::MAX)
     }
 }
 
@@ -119,26 +143,23 @@ impl PageEvent<'_> {
 /// An `events` message, whose events are shared with other connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageMessage {
-    pub(crate) head: Vec<u8>,
+    pub(crate) head: Bytes,
     pub(crate) page: EncodedPage,
 }
 
 impl PageMessage {
     /// Whether it is a binary message, or text.
-    #[must_use]
     pub const fn is_binary(&self) -> bool {
         self.page.binary
     }
 
     /// Head, events and tail, of which the events are the long one.
-    #[must_use]
     pub fn pieces(&self) -> [&[u8]; 3] {
         let tail: &[u8] = if self.page.binary { b"" } else { b"]}" };
-        [&self.head, &self.page.body, tail]
+        [&self.head, &self.page.written.body, tail]
     }
 
     /// The text in one piece; empty if it is binary.
-    #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8(self.pieces().concat()).unwrap_or_default()
     }
@@ -150,17 +171,17 @@ mod tests {
 
     impl EncodedPage {
         /// What stands in a message, whatever it means.
-        pub(crate) fn of(body: impl Into<Bytes>, binary: bool) -> Self {
-            let (body, events) = (body.into(), 1);
+        pub(crate) fn one(body: impl Into<Vec<u8>>, binary: bool) -> Self {
+            let (body, head) = (body.into().into(), Mutex::default());
             Self {
-                body,
-                events,
+                written: Arc::new(Written { body, head }),
+                events: 1,
                 binary,
             }
         }
 
         pub(crate) fn is_shared_with(&self, other: &Self) -> bool {
-            self.body.as_ptr() == other.body.as_ptr()
+            Arc::ptr_eq(&self.written, &other.written)
         }
     }
 
@@ -169,7 +190,7 @@ mod tests {
         type Target = str;
 
         fn deref(&self) -> &str {
-            std::str::from_utf8(&self.body).unwrap()
+            std::str::from_utf8(&self.written.body).unwrap()
         }
     }
 }

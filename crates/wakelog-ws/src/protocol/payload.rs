@@ -28,7 +28,6 @@ pub enum Encoding {
 
 impl Encoding {
     /// The value of [`ENCODING_ATTRIBUTE`].
-    #[must_use]
     pub const fn mark(self) -> u8 {
         match self {
             Self::Json => 1,
@@ -38,7 +37,6 @@ impl Encoding {
     }
 
     /// Reads the attribute of a stored event; anything unknown counts as no mark.
-    #[must_use]
     pub fn from_attribute(value: Option<&[u8]>) -> Option<Self> {
         let all = [Self::Json, Self::Text, Self::Bytes];
         all.into_iter().find(|one| value == Some(&[one.mark()]))
@@ -66,13 +64,11 @@ impl Payload {
     }
 
     /// Plain text.
-    #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
         Self::new(Encoding::Text, text.into().into_bytes())
     }
 
     /// Any bytes.
-    #[must_use]
     pub fn bytes(bytes: impl Into<Vec<u8>>) -> Self {
         Self::new(Encoding::Bytes, bytes.into())
     }
@@ -96,7 +92,6 @@ impl Payload {
     }
 
     /// How the bytes are written.
-    #[must_use]
     pub const fn encoding(&self) -> Encoding {
         self.encoding
     }
@@ -107,7 +102,6 @@ impl Payload {
     }
 
     /// The bytes as they are stored.
-    #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }

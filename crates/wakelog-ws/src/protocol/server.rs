@@ -250,7 +250,6 @@ pub struct Failure {
 
 impl Failure {
     /// A failure with a text for people.
-    #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
             code,

@@ -25,13 +25,13 @@ const SHORTEST_BEAT: Duration = Duration::from_millis(10);
 /// Settings of a [`Hub`].
 #[derive(Debug)]
 #[debug("HubBuilder {{ config: {:?}, .. }}", shared.config)]
+#[must_use = "a builder does nothing until `build`"]
 pub struct HubBuilder<S: EventSource = LogSource> {
     shared: Shared<S>,
 }
 
 impl<S: EventSource> HubBuilder<S> {
     /// A hub over a source of one's own.
-    #[must_use]
     pub fn over(source: S) -> Self {
         let shared = Shared {
             source,
@@ -137,7 +137,6 @@ impl<S: EventSource> HubBuilder<S> {
     /// and port are those of the header `Host`, if it is secure, an address or `localhost`: an
     /// insecure name has to be given here, for somebody else's can be made to point here. Behind a
     /// proxy that changes `Host`, give every origin. Programs send none and are let in.
-    #[must_use]
     pub fn allow_origins(mut self, origins: impl IntoIterator<Item = Origin>) -> Self {
         self.shared.origins.allowed.extend(origins);
         self
@@ -145,14 +144,12 @@ impl<S: EventSource> HubBuilder<S> {
 
     /// Lets pages of all origins connect. **Only for hubs on which nobody is told from anybody
     /// else by what a browser sends by itself**, such as a cookie, a certificate or an address.
-    #[must_use]
     pub fn allow_any_origin(mut self) -> Self {
         self.shared.origins.any = true;
         self
     }
 
     /// The hub.
-    #[must_use]
     pub fn build(mut self) -> Hub<S> {
         self.shared.config.limits.dedup_ids = self.shared.source.dedup_ids().into();
         let shared = Arc::new(self.shared);

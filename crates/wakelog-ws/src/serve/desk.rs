@@ -45,6 +45,8 @@ pub(super) struct Desk<S: EventSource> {
     /// Appends go one after the other, so that they keep the client's order.
     appends: VecDeque<(AppendKey, Outgoing)>,
     pub(super) appending: bool,
+    /// Events that are not stored wait to be sent.
+    hears: bool,
 }
 
 impl<S: EventSource> Desk<S> {
@@ -66,6 +68,7 @@ impl<S: EventSource> Desk<S> {
             cursor: None,
             appends: VecDeque::new(),
             appending: false,
+            hears: false,
             shared,
         }
     }
@@ -108,7 +111,8 @@ impl<S: EventSource> Desk<S> {
             done(self);
             moved = true;
         }
-        if !self.connection.ears.lock().heard.is_empty() {
+        self.hears = !self.connection.ears.lock().heard.is_empty();
+        if self.hears {
             // What is older than they comes first.
             self.look_again();
         }
@@ -156,8 +160,10 @@ impl<S: EventSource> Desk<S> {
                 moved = true;
             }
         }
-        let heard = &mut self.connection.ears.lock().heard;
-        heard.retain(|(key, page, at)| self.session.handle_volatile(*key, page, *at));
+        if self.hears {
+            let heard = &mut self.connection.ears.lock().heard;
+            heard.retain(|(key, page, at)| self.session.handle_volatile(*key, page, *at));
+        }
         moved
     }
 

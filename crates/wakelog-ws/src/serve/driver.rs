@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use futures_core::Stream;
@@ -33,6 +33,9 @@ pub(super) struct Driver<S: EventSource, F> {
     /// It had nothing when it was asked in this turn, and wakes when it has.
     dry: bool,
     timer: Pin<Box<Sleep>>,
+    /// When the timer rings, and whom it wakes.
+    alarm: Instant,
+    waker: Waker,
     desk: Desk<S>,
 }
 
@@ -67,6 +70,8 @@ where
             input_over: false,
             dry: false,
             timer: Box::pin(tokio::time::sleep_until(now.into())),
+            alarm: now,
+            waker: Waker::noop().clone(),
             desk: Desk::new(shared, ticket, now),
         }
     }
@@ -218,7 +223,14 @@ where
         let Some(alarm) = alarms.min() else {
             return ControlFlow::Continue(false);
         };
-        if self.timer.deadline() != alarm.into() {
+        // The timer is far away most of the time, and knows whom to wake: it is not touched then.
+        let known = self.alarm == alarm && self.waker.will_wake(cx.waker());
+        if known && now() < alarm {
+            return ControlFlow::Continue(false);
+        }
+        if !known {
+            self.alarm = alarm;
+            self.waker.clone_from(cx.waker());
             self.timer.as_mut().reset(alarm.into());
         }
         if self.timer.as_mut().poll(cx).is_pending() {

@@ -182,14 +182,12 @@ impl<S: EventSource> Hub<S> {
 
     /// Who is connected, in the order in which they came. A connection is among them once it was
     /// welcomed.
-    #[must_use]
     pub fn clients(&self) -> Vec<Client> {
         let end = self.shared.source.end().offset;
         self.shared.registry.clients(end)
     }
 
     /// The hub in numbers.
-    #[must_use]
     pub fn stats(&self) -> HubStats {
         HubStats {
             connections: self.shared.registry.count(),
@@ -218,13 +216,11 @@ impl<S: EventSource> Hub<S> {
     }
 
     /// Whether [`drain`](Self::drain) was called.
-    #[must_use]
     pub fn is_draining(&self) -> bool {
         self.shared.registry.draining().is_some()
     }
 
     /// What a client may do.
-    #[must_use]
     pub fn limits(&self) -> Limits {
         self.shared.config.limits
     }

@@ -36,7 +36,6 @@ pub struct Upgrade {
 
 impl Upgrade {
     /// Adds a header.
-    #[must_use]
     pub fn header(mut self, name: impl AsRef<str>, value: impl Into<String>) -> Self {
         let name = name.as_ref().to_ascii_lowercase();
         self.headers.push((name, value.into()));
@@ -58,13 +57,11 @@ impl Upgrade {
     }
 
     /// The address from which it comes, where the server was told.
-    #[must_use]
     pub fn peer_address(&self) -> Option<SocketAddr> {
         self.peer
     }
 
     /// The first subprotocol in the client's list that there is: with it the upgrade is answered.
-    #[must_use]
     pub fn subprotocol(&self) -> Option<&'static str> {
         let lists = self.headers("sec-websocket-protocol");
         let mut offered = lists.flat_map(|list| list.split(',')).map(str::trim);

@@ -129,7 +129,6 @@ struct Cursor {
 
 impl Session {
     /// A connection that has just been made.
-    #[must_use]
     pub fn new(config: SessionConfig, now: Instant) -> Self {
         Self {
             config,
@@ -170,13 +169,11 @@ impl Session {
     }
 
     /// Whether there is something to send.
-    #[must_use]
     pub fn has_output(&self) -> bool {
         !self.transmits.is_empty()
     }
 
     /// Whether the driver should take the next message from the client.
-    #[must_use]
     pub fn wants_input(&self) -> bool {
         if self.paused.is_some() {
             return false;
@@ -194,20 +191,17 @@ impl Session {
     }
 
     /// Whether the client has been welcomed and the session is not over.
-    #[must_use]
     pub fn is_open(&self) -> bool {
         matches!(self.state, State::Open | State::Draining(_))
     }
 
     /// Whether the session is over; what is still to be sent ends with [`Transmit::Close`].
-    #[must_use]
     pub fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed)
     }
 
     /// The lowest place from which a subscription has still to be read, or none if all have caught
     /// up.
-    #[must_use]
     pub fn reading_from(&self) -> Option<u64> {
         let all = self.subscriptions.iter();
         let behind = all.filter(|sub| sub.doing != Doing::Waiting);
@@ -215,7 +209,6 @@ impl Session {
     }
 
     /// Where the consumer's cursor stands, on disk.
-    #[must_use]
     pub fn acked(&self) -> Option<u64> {
         self.cursor.as_ref().map(|cursor| cursor.position.offset)
     }

@@ -10,7 +10,6 @@ const DRAIN: Duration = Duration::from_secs(5);
 
 impl Session {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
-    #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let due = match self.state {
             State::AwaitHello(deadline) | State::Draining(deadline) => deadline,

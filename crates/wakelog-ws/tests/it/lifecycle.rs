@@ -1,14 +1,12 @@
 //! Connections come and go: fencing, heartbeats, drain, slow readers.
 
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::{Sink, SinkExt as _, Stream};
+use futures_util::SinkExt as _;
 use serde_json::json;
 use tempfile::tempdir;
 use tokio_tungstenite::tungstenite::Message;
-use wakelog_ws::{Frame, FrameError, Hub, Outgoing, Payload, Upgrade};
+use wakelog_ws::{Hub, Outgoing, Payload};
 
 use crate::kit::{PATIENCE, Server, copy, fill, log_at, offsets, within};
 
@@ -301,49 +299,4 @@ async fn what_is_published_again_is_stored_once() {
         assert_eq!(offsets(&alice.take(4).await), [0, 1, 2, 3]);
         server.stop().await;
     }
-}
-
-/// A socket that is over at once.
-struct Over;
-
-impl Stream for Over {
-    type Item = Result<Frame, FrameError>;
-
-    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Poll::Ready(None)
-    }
-}
-
-impl Sink<Frame> for Over {
-    type Error = FrameError;
-
-    fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), FrameError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn start_send(self: Pin<&mut Self>, _: Frame) -> Result<(), FrameError> {
-        Ok(())
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), FrameError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), FrameError>> {
-        Poll::Ready(Ok(()))
-    }
-}
-
-/// Its place is free again, though whoever served it still has the future.
-#[tokio::test]
-async fn a_connection_that_is_over_keeps_nothing() {
-    let dir = tempdir().unwrap();
-    let hub = Hub::new(log_at(dir.path())).unwrap();
-    let upgrade = Upgrade::default().header("sec-websocket-protocol", "wakelog.v1.json");
-    let ticket = hub.accept(upgrade).await.unwrap();
-    let mut served = pin!(hub.serve(Over, ticket));
-    assert_eq!(hub.stats().connections, 1);
-    served.as_mut().await;
-    assert_eq!(hub.stats().connections, 0);
-    within(hub.drain(Duration::ZERO..=Duration::ZERO)).await;
 }

@@ -18,6 +18,7 @@ mod floods;
 mod hooks;
 mod kit;
 mod lifecycle;
+mod polled;
 mod python;
 mod quotas;
 mod rights;

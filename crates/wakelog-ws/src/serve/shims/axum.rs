@@ -103,7 +103,6 @@ fn peer_of(request: &Request) -> Option<SocketAddr> {
 
 /// Answers a request for the browser client: the file with its `ETag`, or 304 if the browser has
 /// it.
-#[must_use]
 pub fn browser_client(headers: &HeaderMap) -> Response {
     let tag = entity_tag();
     let known = |value: &HeaderValue| {

@@ -202,8 +202,8 @@ mod tests {
         let sizes = [0, 1, 40, 200, 70_000, 3, 1_024, 1_025, 300_000];
         // Text and binary by turns.
         let page = |size: usize| PageMessage {
-            head: b"[".to_vec(),
-            page: EncodedPage::of("x".repeat(size), size % 2 == 1),
+            head: b"[".to_vec().into(),
+            page: EncodedPage::one("x".repeat(size), size % 2 == 1),
         };
         let server = async {
             let (mut sink, mut stream) = Socket::server(near, 1 << 10).await.split();
@@ -260,8 +260,8 @@ mod tests {
     async fn a_page_waits_for_the_one_before_it() {
         const PAGES: usize = 20;
         let page = |n: usize| PageMessage {
-            head: format!("{n}[").into_bytes(),
-            page: EncodedPage::of("x".repeat(50 * n * n), n % 2 == 1),
+            head: format!("{n}[").into(),
+            page: EncodedPage::one("x".repeat(50 * n * n), n % 2 == 1),
         };
         let (near, far) = tokio::io::duplex(64);
         let server = async {
@@ -357,8 +357,8 @@ mod tests {
         let mut writes = 0;
         for size in [10, 1_000, 2_000, 100_000] {
             let page = PageMessage {
-                head: b"[".to_vec(),
-                page: EncodedPage::of("x".repeat(size), false),
+                head: b"[".to_vec().into(),
+                page: EncodedPage::one("x".repeat(size), false),
             };
             let expected = ["welcome", "subscribed", &page.text()].map(Message::text);
             for frame in ["welcome", "subscribed"].map(|text| Frame::Text(text.into())) {

@@ -233,8 +233,9 @@ mod tests {
         let (mut sink, mut stream) = events.split();
         let credit = tokio::spawn(async move { stream.next().await });
         tokio::task::yield_now().await;
-        let page = EncodedPage::of(r#"{"offset":0}"#, false);
+        let page = EncodedPage::one(r#"{"offset":0}"#, false);
         let head = br#"{"type":"events","events":["#.to_vec();
+        let head = head.into();
         sink.send(Frame::Page(PageMessage { head, page }))
             .await
             .unwrap();

@@ -17,6 +17,9 @@ use crate::session::ReadPage;
 /// and stand in memory once.
 const BYTES_MAX: u64 = 4 << 20;
 
+/// Beside its events a page keeps the head of a message, which is about so long.
+const HEAD: u64 = 256;
+
 /// Who reads (filters and identities, as one text), from where on, and how much at most: whoever
 /// has the same key would read the same, as long as the log is what it was.
 pub(super) type Asked = (Arc<str>, Position, Grant);
@@ -47,13 +50,13 @@ struct Bytes;
 impl Weighter<Asked, ReadPage> for Bytes {
     fn weight(&self, (who, ..): &Asked, read: &ReadPage) -> u64 {
         let names = u64::try_from(who.len()).unwrap_or(u64::MAX);
-        read.page.bytes().saturating_add(names)
+        read.page.bytes().saturating_add(HEAD + names)
     }
 }
 
 impl Weighter<Offsets, EncodedPage> for Bytes {
     fn weight(&self, _: &Offsets, page: &EncodedPage) -> u64 {
-        page.bytes()
+        page.bytes().saturating_add(HEAD)
     }
 }
 
