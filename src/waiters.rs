@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 /// An entry of the registry. It remembers up to where the dispatcher had looked when it was woken.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Ticket {
     /// Where the entry stands.
     number: usize,
@@ -93,7 +93,11 @@ impl Waiters {
         if let Some(ticket) = ticket.as_ref().filter(waits) {
             let waiter = registry.waiter(ticket.number);
             if let Some(waits) = waiter.and_then(|waiter| waiter.waker.as_mut()) {
-                waits.clone_from(waker);
+                let other = !waits.will_wake(waker);
+                let old = other.then(|| std::mem::replace(waits, waker.clone()));
+                // Also what a waker does when it is dropped needs nothing that is held here.
+                drop(registry);
+                drop(old);
                 return Some(false);
             }
         }
@@ -129,7 +133,8 @@ impl Waiters {
 
     /// Takes an entry out.
     pub(crate) fn cancel(&self, ticket: &Ticket) {
-        self.0.lock().remove(ticket);
+        let gone = self.0.lock().remove(ticket);
+        drop(gone);
     }
 
     /// How many wait.
@@ -303,13 +308,12 @@ impl Registry {
         self.waiters.get_mut(number)?.as_mut()
     }
 
-    fn remove(&mut self, Ticket { number, seen }: &Ticket) {
+    /// Gives back the entry, to be dropped where nothing is held.
+    fn remove(&mut self, Ticket { number, seen }: &Ticket) -> Option<Waiter> {
         let entry = self.waiters.get_mut(*number);
         // One that is gone may have left its place to another.
         let entry = entry.and_then(|entry| entry.take_if(|one| Arc::ptr_eq(&one.seen, seen)));
-        let Some(waiter) = entry else {
-            return;
-        };
+        let waiter = entry?;
         self.free.push(*number);
         if waiter.waker.is_some() {
             let seen = self.looked_at();
@@ -330,6 +334,7 @@ impl Registry {
         if !waiter.filters.patterns().is_empty() {
             self.wild.retain(|(_, listed)| listed.ticket != *number);
         }
+        Some(waiter)
     }
 }
 
@@ -461,6 +466,29 @@ mod tests {
             waiters.cancel(ticket);
         }
         assert_eq!((entries(&waiters), waiters.count()), ((0, 0), 0));
+    }
+
+    /// Whose last waker is the last of a task drops that task, which may wait here as well.
+    #[test]
+    fn wakers_are_dropped_where_nothing_is_held() {
+        struct Last(Arc<Waiters>);
+        impl std::task::Wake for Last {
+            fn wake(self: Arc<Self>) {}
+        }
+        impl Drop for Last {
+            fn drop(&mut self) {
+                assert!(self.0.0.try_lock().is_some());
+            }
+        }
+        let waiters = Arc::new(Waiters::default());
+        let filters = FilterSet::new(["a"], None).unwrap();
+        let mut ticket = None;
+        for _ in 0..3 {
+            let last = Waker::from(Arc::new(Last(Arc::clone(&waiters))));
+            let signed = waiters.sign_in(&mut ticket, &filters, 10, &last, 10);
+            assert!(signed.is_some());
+        }
+        waiters.cancel(&ticket.unwrap());
     }
 
     /// A place is used again, and not by two.

@@ -27,8 +27,8 @@ impl Wants {
     pub(super) fn new(filters: FilterSet) -> Self {
         let last = Last {
             everything: filters.has_everything(),
-            // Of one byte there is none.
-            length: 1,
+            // There is no such place: nothing is known.
+            length: u8::MAX,
             audience: [0; REMEMBERED],
         };
         Self { filters, last }

@@ -60,6 +60,7 @@ use crate::protocol::{Outgoing, Welcome};
 
 /// A client. Clones are the same one; when all are gone, and their subscriptions, it disconnects.
 #[derive(Clone, Debug)]
+#[must_use = "it disconnects when it is dropped"]
 pub struct Client {
     commands: UnboundedSender<Command>,
     session: Arc<AtomicU64>,
@@ -70,7 +71,6 @@ pub struct Client {
 
 impl Client {
     /// Sets up a client of the server at a `ws://` or `wss://` address.
-    #[must_use = "it begins with `start`"]
     pub fn connect(url: impl Into<String>) -> ClientBuilder {
         ClientBuilder::new(url.into())
     }

@@ -28,21 +28,27 @@ impl ServerMessage {
         else {
             return None;
         };
-        let head = page.head(sub, (*position, *live, *volatile), || {
+        let said = page.said(*position, *live, || {
             let at = position.to_string();
             if page.binary {
-                let lengths = [sub, &at].map(|name| u8::try_from(name.len()).unwrap_or(u8::MAX));
-                let head = [1, u8::from(*live), lengths[0], lengths[1]];
-                return [&head, sub.as_bytes(), at.as_bytes()].concat();
+                return at;
             }
-            // Writing a string cannot fail either.
-            let sub = serde_json::to_string(sub).unwrap_or_default();
             // Up to and with its last dot. A position has nothing to escape.
             let stem = at.trim_end_matches(|digit: char| digit.is_ascii_digit());
-            let (kind, bytes) = (["events", "volatile"][usize::from(*volatile)], page.bytes());
-            let head = format!(r#"{{"type":"{kind}","sub":{sub},"stem":"{stem}","#);
-            format!(r#"{head}"position":"{at}","bytes":{bytes},"live":{live},"events":["#).into()
+            let (stem, bytes) = (format!(r#","stem":"{stem}""#), page.bytes());
+            format!(r#"{stem},"position":"{at}","bytes":{bytes},"live":{live},"events":["#)
         });
+        let head = if page.binary {
+            let short = |text: &str| u8::try_from(text.len()).unwrap_or(u8::MAX);
+            let front = [1, u8::from(*live), short(sub), short(&said)];
+            [&front, sub.as_bytes(), said.as_bytes()].concat()
+        } else {
+            let kind = ["events", "volatile"][usize::from(*volatile)];
+            // Writing a string cannot fail either.
+            let sub = serde_json::to_string(sub).unwrap_or_default();
+            let head = [r#"{"type":""#, kind, r#"","sub":"#, &sub, &said];
+            head.concat().into()
+        };
         let page = page.clone();
         Some(PageMessage { head, page })
     }

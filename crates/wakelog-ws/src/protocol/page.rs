@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use bytes::{BufMut as _, Bytes};
+use bytes::BufMut as _;
 use parking_lot::Mutex;
 use serde::Serialize;
 use wakelog::Position;
@@ -65,15 +65,12 @@ pub struct EncodedPage {
 #[derive(Debug, Default, derive_more::PartialEq, derive_more::Eq)]
 struct Written {
     body: Box<[u8]>,
-    /// The head that was asked for last, with the name of the subscription and what else it says:
-    /// those who get an event as it comes want the same one.
+    /// What a head said last behind the name of the subscription, and for which position, live or
+    /// not: those who get an event as it comes want the same.
     #[partial_eq(skip)]
     #[eq(skip)]
-    head: Mutex<Option<(String, Says, Bytes)>>,
+    said: Mutex<Option<(Position, bool, Arc<str>)>>,
 }
-
-/// The position after the page, whether it is live, and whether it is volatile.
-pub(super) type Says = (Position, bool, bool);
 
 impl EncodedPage {
     /// Writes events down: in binary (PROTOCOL.md, section 17), or as JSON.
@@ -88,20 +85,28 @@ impl EncodedPage {
         // The brackets belong to the message.
         let edge = usize::from(!binary);
         let body = list[edge..list.len() - edge].into();
-        let head = Mutex::default();
+        let said = Mutex::default();
         Self {
-            written: Arc::new(Written { body, head }),
+            written: Arc::new(Written { body, said }),
             events: u32::try_from(all.len()).unwrap_or(u32::MAX),
             binary,
         }
     }
 
-    /// The head of the message; `write` writes it, unless it was asked for last.
-    pub(super) fn head(&self, sub: &str, says: Says, write: impl FnOnce() -> Vec<u8>) -> Bytes {
-        let mut last = self.written.head.lock();
+    /// What a head says behind the name of the subscription; `write` writes it, unless the last one
+    /// said the same.
+    pub(super) fn said(
+        &self,
+        at: Position,
+        live: bool,
+        write: impl FnOnce() -> String,
+    ) -> Arc<str> {
+        let mut last = self.written.said.lock();
         match &*last {
-            Some((name, said, head)) if name == sub && *said == says => head.clone(),
-            _ => last.insert((sub.into(), says, write().into())).2.clone(),
+            Some((position, was_live, said)) if (*position, *was_live) == (at, live) => {
+                said.clone()
+            }
+            _ => last.insert((at, live, write().into())).2.clone(),
         }
     }
 
@@ -143,7 +148,7 @@ impl PageEvent<'_> {
 /// An `events` message, whose events are shared with other connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageMessage {
-    pub(crate) head: Bytes,
+    pub(crate) head: Vec<u8>,
     pub(crate) page: EncodedPage,
 }
 
@@ -172,9 +177,9 @@ mod tests {
     impl EncodedPage {
         /// What stands in a message, whatever it means.
         pub(crate) fn one(body: impl Into<Vec<u8>>, binary: bool) -> Self {
-            let (body, head) = (body.into().into(), Mutex::default());
+            let (body, said) = (body.into().into(), Mutex::default());
             Self {
-                written: Arc::new(Written { body, head }),
+                written: Arc::new(Written { body, said }),
                 events: 1,
                 binary,
             }

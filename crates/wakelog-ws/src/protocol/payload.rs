@@ -82,10 +82,10 @@ impl Payload {
         match (data, text, base64) {
             (Some(raw), None, None) => Ok(Self::new(Encoding::Json, raw.get().as_bytes().to_vec())),
             (None, Some(text), None) => Ok(Self::text(text)),
-            (None, None, Some(coded)) => STANDARD
-                .decode(coded.as_bytes())
-                .map(Self::bytes)
-                .map_err(|_| "base64 is not base64"),
+            (None, None, Some(coded)) => {
+                let decoded = STANDARD.decode(coded.as_bytes()).map(Self::bytes);
+                decoded.map_err(|_| "base64 is not base64")
+            }
             (None, None, None) => Ok(Self::bytes(Vec::new())),
             _ => Err("at most one of data, text and base64"),
         }

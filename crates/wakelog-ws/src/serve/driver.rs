@@ -1,7 +1,7 @@
 //! One connection's socket and clock: carries frames to the session and its messages back.
 
 use std::ops::ControlFlow;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -229,11 +229,12 @@ where
             return ControlFlow::Continue(false);
         }
         if !known {
-            self.alarm = alarm;
-            self.waker.clone_from(cx.waker());
+            (self.alarm, self.waker) = (alarm, cx.waker().clone());
             self.timer.as_mut().reset(alarm.into());
         }
-        if self.timer.as_mut().poll(cx).is_pending() {
+        // As others do, it would answer only while the task has done little, and not know it then.
+        let timer = tokio::task::unconstrained(self.timer.as_mut());
+        if pin!(timer).poll(cx).is_pending() {
             return ControlFlow::Continue(false);
         }
         let now = now();

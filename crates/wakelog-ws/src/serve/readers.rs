@@ -103,10 +103,8 @@ impl<R: SourceReader> Readers<R> {
                 continue;
             }
             let waker = Waker::from(Arc::clone(&slot.bell));
-            if reader
-                .poll_ready(&mut Context::from_waker(&waker))
-                .is_ready()
-            {
+            let mut cx = Context::from_waker(&waker);
+            if reader.poll_ready(&mut cx).is_ready() {
                 slot.watched = false;
                 return Some(slot.key);
             }

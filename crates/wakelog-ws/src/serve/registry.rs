@@ -131,12 +131,12 @@ impl Connection {
         client.position = client.position.min(end);
         client.behind = end - client.position;
         let ears = self.ears.lock();
-        let topics = ears.open.iter().flat_map(|(_, filters)| filters.filters());
+        let topics = ears
+            .open
+            .iter()
+            .flat_map(|(_, set)| set.filters().map(Filter::as_str));
         // Those that nobody has asked for are the server's.
-        let topics = topics
-            .map(Filter::as_str)
-            .filter(|topic| !topic.starts_with('$'));
-        let topics: BTreeSet<_> = topics.collect();
+        let topics: BTreeSet<_> = topics.filter(|topic| !topic.starts_with('$')).collect();
         client.topics = topics.into_iter().map(str::to_owned).collect();
         Some(client)
     }

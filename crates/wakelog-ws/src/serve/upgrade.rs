@@ -72,10 +72,8 @@ impl Upgrade {
     /// URLs end up in the logs of servers and proxies; a token in one is a token for many readers.
     fn has_token_in_url(&self) -> bool {
         let query = self.query.as_deref().unwrap_or_default();
-        query.split('&').any(|pair| {
-            let key = pair.split('=').next().unwrap_or_default();
-            ["token", "access_token"].contains(&&*key.to_ascii_lowercase())
-        })
+        let mut keys = query.split('&').filter_map(|pair| pair.split('=').next());
+        keys.any(|key| ["token", "access_token"].contains(&&*key.to_ascii_lowercase()))
     }
 }
 

@@ -170,8 +170,8 @@ impl Session {
         if matches!(self.slot, super::Slot::Reading(key, _) if key == sub.key) {
             self.slot = super::Slot::Free;
         }
-        self.requests
-            .push_back(Request::CloseReader { key: sub.key });
+        let key = sub.key;
+        self.requests.push_back(Request::CloseReader { key });
         sub
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Session, State};
+use super::{Session, State, Subscription};
 use crate::protocol::{CloseCode, ErrorCode, Failure, ServerMessage};
 
 /// How long a session that is being drained waits for what it has accepted.
@@ -81,9 +81,8 @@ impl Session {
             return;
         }
         self.next_beat = now + self.config.heartbeat;
-        let moved = self.subscriptions.iter_mut();
-        let moved = moved.filter_map(|sub| sub.untold().map(|at| (sub.name.clone(), at)));
-        let positions = moved.collect();
+        let moved = |sub: &mut Subscription| sub.untold().map(|at| (sub.name.clone(), at));
+        let positions = self.subscriptions.iter_mut().filter_map(moved).collect();
         self.send(ServerMessage::Heartbeat { positions });
     }
 

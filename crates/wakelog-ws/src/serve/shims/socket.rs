@@ -202,7 +202,7 @@ mod tests {
         let sizes = [0, 1, 40, 200, 70_000, 3, 1_024, 1_025, 300_000];
         // Text and binary by turns.
         let page = |size: usize| PageMessage {
-            head: b"[".to_vec().into(),
+            head: b"[".to_vec(),
             page: EncodedPage::one("x".repeat(size), size % 2 == 1),
         };
         let server = async {
@@ -260,7 +260,7 @@ mod tests {
     async fn a_page_waits_for_the_one_before_it() {
         const PAGES: usize = 20;
         let page = |n: usize| PageMessage {
-            head: format!("{n}[").into(),
+            head: format!("{n}[").into_bytes(),
             page: EncodedPage::one("x".repeat(50 * n * n), n % 2 == 1),
         };
         let (near, far) = tokio::io::duplex(64);
@@ -357,7 +357,7 @@ mod tests {
         let mut writes = 0;
         for size in [10, 1_000, 2_000, 100_000] {
             let page = PageMessage {
-                head: b"[".to_vec().into(),
+                head: b"[".to_vec(),
                 page: EncodedPage::one("x".repeat(size), false),
             };
             let expected = ["welcome", "subscribed", &page.text()].map(Message::text);

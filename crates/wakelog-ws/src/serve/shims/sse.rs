@@ -235,7 +235,6 @@ mod tests {
         tokio::task::yield_now().await;
         let page = EncodedPage::one(r#"{"offset":0}"#, false);
         let head = br#"{"type":"events","events":["#.to_vec();
-        let head = head.into();
         sink.send(Frame::Page(PageMessage { head, page }))
             .await
             .unwrap();

@@ -24,8 +24,8 @@ pub(super) struct Ledger {
 impl Ledger {
     /// Whether nothing is known, or it says no and may not be right any more.
     pub(super) fn is_due(&self, full: bool) -> bool {
-        self.counted
-            .is_none_or(|then| full && then.elapsed() >= OLD)
+        let then = self.counted;
+        then.is_none_or(|then| full && then.elapsed() >= OLD)
     }
 
     /// Counts anew.
