@@ -28,7 +28,7 @@ impl ServerMessage {
         else {
             return None;
         };
-        let said = page.said(*position, *live, || {
+        let said = page.said((*position, *live), || {
             let at = position.to_string();
             if page.binary {
                 return at;

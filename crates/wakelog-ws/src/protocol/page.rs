@@ -65,12 +65,15 @@ pub struct EncodedPage {
 #[derive(Debug, Default, derive_more::PartialEq, derive_more::Eq)]
 struct Written {
     body: Box<[u8]>,
-    /// What a head said last behind the name of the subscription, and for which position, live or
-    /// not: those who get an event as it comes want the same.
+    /// What a head said last behind the name of the subscription: those who get an event as it
+    /// comes want the same.
     #[partial_eq(skip)]
     #[eq(skip)]
-    said: Mutex<Option<(Position, bool, Arc<str>)>>,
+    said: Mutex<Option<Said>>,
 }
+
+/// For a position after the page, live or not.
+type Said = ((Position, bool), Arc<str>);
 
 impl EncodedPage {
     /// Writes events down: in binary (PROTOCOL.md, section 17), or as JSON.
@@ -95,18 +98,11 @@ impl EncodedPage {
 
     /// What a head says behind the name of the subscription; `write` writes it, unless the last one
     /// said the same.
-    pub(super) fn said(
-        &self,
-        at: Position,
-        live: bool,
-        write: impl FnOnce() -> String,
-    ) -> Arc<str> {
+    pub(super) fn said(&self, of: (Position, bool), write: impl FnOnce() -> String) -> Arc<str> {
         let mut last = self.written.said.lock();
         match &*last {
-            Some((position, was_live, said)) if (*position, *was_live) == (at, live) => {
-                said.clone()
-            }
-            _ => last.insert((at, live, write().into())).2.clone(),
+            Some((was_of, said)) if *was_of == of => said.clone(),
+            _ => last.insert((of, write().into())).1.clone(),
         }
     }
 

@@ -74,16 +74,11 @@ impl<S: EventSource> Desk<S> {
     }
 
     pub(super) fn show_progress(&self) {
-        let mut shown = self.connection.shown.lock();
         if self.session.is_closed() {
             // What is left is to say goodbye.
-            *shown = None;
+            *self.connection.shown.lock() = None;
         }
-        if let Some(client) = &mut *shown {
-            // Where it reads, if it has not caught up.
-            client.position = self.session.reading_from().unwrap_or(u64::MAX);
-            client.acked = self.session.acked();
-        }
+        self.connection.stands(self.session.stands());
     }
 
     /// Tells the session what the hub wants, what work is done and which readers have something.

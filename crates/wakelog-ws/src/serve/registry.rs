@@ -83,6 +83,8 @@ pub(super) struct Connection {
     pub(super) identity: Mutex<Option<String>>,
     member: Mutex<Option<Member>>,
     pub(super) ears: Mutex<Ears>,
+    /// From where the session reads, and where its cursor stands; the highest number for nothing.
+    stands: [AtomicU64; 2],
     /// The session while it is open; where it stands is filled in when somebody looks.
     pub(super) shown: Mutex<Option<Client>>,
 }
@@ -116,19 +118,28 @@ impl Connection {
 
     /// A session is open.
     pub(super) fn show(&self, principal: &Principal, library: Option<String>) {
+        self.stands([None; 2]);
         *self.shown.lock() = Some(Client {
             connection: self.id,
             consumer: principal.consumer.clone(),
             from: principal.from.clone(),
             library,
-            position: u64::MAX,
             ..Client::default()
         });
     }
 
+    /// Where the session stands: read by whoever looks, so it is stored without a lock.
+    pub(super) fn stands(&self, offsets: [Option<u64>; 2]) {
+        for (place, offset) in self.stands.iter().zip(offsets) {
+            place.store(offset.unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+    }
+
     fn client(&self, end: u64) -> Option<Client> {
         let mut client = self.shown.lock().clone()?;
-        client.position = client.position.min(end);
+        let [position, acked] = self.stands.each_ref().map(|at| at.load(Ordering::Relaxed));
+        client.position = position.min(end);
+        client.acked = Some(acked).filter(|acked| *acked != u64::MAX);
         client.behind = end - client.position;
         let ears = self.ears.lock();
         let topics = ears

@@ -110,7 +110,7 @@ impl Session {
                 // Of a page that was not cut, `more` means only that something came in meanwhile.
                 let live = !more || (sub.live && !cut);
                 let told = std::mem::replace(&mut sub.live, live);
-                sub.at = Some(at);
+                sub.pass_to(at);
                 sub.take(page.events(), page.bytes());
                 if !more {
                     sub.doing = Doing::Waiting;
@@ -153,7 +153,7 @@ impl Session {
     /// were passed over.
     pub fn handle_position(&mut self, key: SubKey, position: Position) {
         if let Some(sub) = self.waiting(key) {
-            sub.at = Some(position);
+            sub.pass_to(position);
         }
     }
 

@@ -200,17 +200,13 @@ impl Session {
         matches!(self.state, State::Closed)
     }
 
-    /// The lowest place from which a subscription has still to be read, or none if all have caught
-    /// up.
-    pub fn reading_from(&self) -> Option<u64> {
+    /// The lowest place from which a subscription has still to be read, none if all have caught up;
+    /// and where the consumer's cursor stands, on disk.
+    pub fn stands(&self) -> [Option<u64>; 2] {
         let all = self.subscriptions.iter();
         let behind = all.filter(|sub| sub.doing != Doing::Waiting);
-        behind.filter_map(|sub| Some(sub.at?.offset)).min()
-    }
-
-    /// Where the consumer's cursor stands, on disk.
-    pub fn acked(&self) -> Option<u64> {
-        self.cursor.as_ref().map(|cursor| cursor.position.offset)
+        let acked = self.cursor.as_ref().map(|cursor| cursor.position.offset);
+        [behind.filter_map(|sub| Some(sub.at?.offset)).min(), acked]
     }
 
     /// Ends the session; pages that wait are dropped, since they can be read again.

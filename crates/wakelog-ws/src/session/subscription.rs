@@ -28,8 +28,8 @@ pub(super) struct Subscription {
     pub(super) kept_gap: Option<Gap>,
     /// Where reading stands; none until the reader is open.
     pub(super) at: Option<Position>,
-    /// What the client was last told of it.
-    pub(super) told: Option<Position>,
+    /// It has moved since the client was told of it.
+    moved: bool,
     pub(super) live: bool,
     /// Other filters that wait for the page that is being read.
     pub(super) change: Option<Vec<String>>,
@@ -81,13 +81,17 @@ impl Subscription {
 
     /// The client is told that it stands there.
     pub(super) fn tell(&mut self, position: Position) {
+        (self.at, self.moved) = (Some(position), false);
+    }
+
+    /// Reading has passed over events that the client does not get.
+    pub(super) fn pass_to(&mut self, position: Position) {
+        self.moved |= self.at != Some(position);
         self.at = Some(position);
-        self.told = self.at;
     }
 
     /// The position, if it is one that the client has not been told.
     pub(super) fn untold(&mut self) -> Option<Position> {
-        let told = std::mem::replace(&mut self.told, self.at);
-        self.at.filter(|_| told != self.at)
+        self.at.filter(|_| std::mem::take(&mut self.moved))
     }
 }

@@ -17,7 +17,7 @@ fn what_was_missed_comes_in_pages_and_the_end_of_it_shows() {
     assert_eq!(play.request(), Some(Request::Wait { key }));
     assert_eq!(play.page(), ("s".to_owned(), 40, at(100), true));
     play.quiet();
-    assert_eq!(play.session.reading_from(), None);
+    assert_eq!(play.session.stands()[0], None);
     play.session.handle_ready(key);
     play.reads();
     // An event that came in during the read does not make a live subscription a late one.
@@ -218,7 +218,7 @@ fn a_place_of_the_client_wins_over_the_cursor() {
         })
     ));
     play.subscribe("back", 5, "");
-    assert_eq!(play.session.acked(), Some(40));
+    assert_eq!(play.session.stands()[1], Some(40));
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn who_has_caught_up_hears_them_and_its_place_stays() {
     assert!(!offer(&mut play, key, 100));
     hears(&mut play, 100);
     play.quiet();
-    assert_eq!(play.session.reading_from(), None);
+    assert_eq!(play.session.stands()[0], None);
     // Nothing that was emitted before it came is older than its place.
     assert!(!offer(&mut play, key, 99));
     hears(&mut play, 99);

@@ -24,8 +24,7 @@ pub(super) struct Ledger {
 impl Ledger {
     /// Whether nothing is known, or it says no and may not be right any more.
     pub(super) fn is_due(&self, full: bool) -> bool {
-        let then = self.counted;
-        then.is_none_or(|then| full && then.elapsed() >= OLD)
+        !matches!(self.counted, Some(then) if !full || then.elapsed() < OLD)
     }
 
     /// Counts anew.
