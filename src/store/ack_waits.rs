@@ -43,19 +43,24 @@ impl AckWaits {
             registry.next
         });
         let waker = waker.clone();
-        registry
+        let old = registry
             .waiting
             .insert(ticket, Waiting { slot, goal, waker });
         self.count
             .store(to_u64(registry.waiting.len()), Ordering::Relaxed);
+        drop(registry);
+        // Its waker may be the last of a task that waits here as well: nothing is held.
+        drop(old);
         ticket
     }
 
     pub(crate) fn remove(&self, ticket: u64) {
         let mut registry = self.registry.lock();
-        registry.waiting.remove(&ticket);
+        let gone = registry.waiting.remove(&ticket);
         self.count
             .store(to_u64(registry.waiting.len()), Ordering::Relaxed);
+        drop(registry);
+        drop(gone);
     }
 
     /// The cursor in `slot` wants `acked` next.
@@ -96,5 +101,25 @@ impl AckWaits {
             .store(to_u64(registry.waiting.len()), Ordering::Relaxed);
         drop(registry);
         woken.into_iter().for_each(Waker::wake);
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(any(loom, shuttle)))]
+mod tests {
+    use super::*;
+    use crate::testing::wakers::looking_around;
+    use std::sync::Arc;
+
+    #[test]
+    fn wakers_are_dropped_where_nothing_is_held() {
+        let waits = Arc::new(AckWaits::default());
+        let mut ticket = None;
+        for _ in 0..3 {
+            let here = Arc::clone(&waits);
+            let waker = looking_around(move || here.registry.try_lock().is_some());
+            ticket = Some(waits.set(ticket, 1, 7, &waker));
+        }
+        waits.remove(ticket.unwrap());
     }
 }

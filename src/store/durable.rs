@@ -39,7 +39,10 @@ impl DurableWaits {
             waits.next += 1;
             waits.next
         });
-        waits.waiting.insert(ticket, (goal, waker.clone()));
+        let old = waits.waiting.insert(ticket, (goal, waker.clone()));
+        drop(waits);
+        // It may be the last of a task that waits here as well: nothing is held.
+        drop(old);
         ticket
     }
 
@@ -48,7 +51,8 @@ impl DurableWaits {
     }
 
     fn remove(&self, ticket: u64) {
-        self.0.lock().waiting.remove(&ticket);
+        let gone = self.0.lock().waiting.remove(&ticket);
+        drop(gone);
     }
 
     /// Wakes those whose goal is reached, and says how many they were.
@@ -257,5 +261,24 @@ impl Drop for DurableFuture {
         if let Some(ticket) = self.ticket {
             self.shared.durable_waits.remove(ticket);
         }
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(any(loom, shuttle)))]
+mod tests {
+    use super::*;
+    use crate::testing::wakers::looking_around;
+
+    #[test]
+    fn wakers_are_dropped_where_nothing_is_held() {
+        let waits = Arc::new(DurableWaits::default());
+        let mut ticket = None;
+        for _ in 0..3 {
+            let here = Arc::clone(&waits);
+            let waker = looking_around(move || here.0.try_lock().is_some());
+            ticket = Some(waits.set(ticket, Goal::Offset(7), &waker));
+        }
+        waits.remove(ticket.unwrap());
     }
 }

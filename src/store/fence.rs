@@ -23,7 +23,9 @@ impl Fence {
 
     /// Remembers whom to wake when the fence falls.
     pub(crate) fn watch(&self, waker: &Waker) {
-        *self.waiting.lock() = Some(waker.clone());
+        let old = self.waiting.lock().replace(waker.clone());
+        // It may be the last of a task that has the other handle: nothing is held.
+        drop(old);
     }
 }
 

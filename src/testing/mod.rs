@@ -18,3 +18,4 @@ mod rolls;
 mod sample;
 mod snapshots;
 mod starts;
+pub(crate) mod wakers;

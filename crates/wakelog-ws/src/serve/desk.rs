@@ -77,6 +77,7 @@ impl<S: EventSource> Desk<S> {
         if self.session.is_closed() {
             // What is left is to say goodbye.
             *self.connection.shown.lock() = None;
+            return;
         }
         self.connection.stands(self.session.stands());
     }

@@ -89,6 +89,7 @@ where
                 }
             }
         }
+        self.desk.show_progress();
         cx.waker().wake_by_ref();
         let over = self.flush(cx).is_break() || self.poll_timer(cx).is_break();
         if over { Poll::Ready(()) } else { Poll::Pending }

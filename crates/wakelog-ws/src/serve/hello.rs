@@ -86,7 +86,8 @@ impl<S: EventSource> Desk<S> {
     fn welcome(&mut self, admission: Result<Admission, Failure>) {
         self.session.handle_admitted(now(), admission);
         if self.session.is_open() {
-            self.connection.show(&self.principal, self.library.clone());
+            let (library, at) = (self.library.clone(), self.session.stands());
+            self.connection.show(&self.principal, library, at);
         }
     }
 }

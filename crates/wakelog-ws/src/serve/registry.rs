@@ -73,6 +73,9 @@ impl Ears {
     }
 }
 
+/// From where a session reads, and where its cursor stands.
+type Stands = [Option<u64>; 2];
+
 /// What the hub and the driver of one connection share.
 #[derive(Debug, Default)]
 pub(super) struct Connection {
@@ -83,7 +86,7 @@ pub(super) struct Connection {
     pub(super) identity: Mutex<Option<String>>,
     member: Mutex<Option<Member>>,
     pub(super) ears: Mutex<Ears>,
-    /// From where the session reads, and where its cursor stands; the highest number for nothing.
+    /// The highest number for nothing.
     stands: [AtomicU64; 2],
     /// The session while it is open; where it stands is filled in when somebody looks.
     pub(super) shown: Mutex<Option<Client>>,
@@ -117,8 +120,8 @@ impl Connection {
     }
 
     /// A session is open.
-    pub(super) fn show(&self, principal: &Principal, library: Option<String>) {
-        self.stands([None; 2]);
+    pub(super) fn show(&self, principal: &Principal, library: Option<String>, at: Stands) {
+        self.stands(at);
         *self.shown.lock() = Some(Client {
             connection: self.id,
             consumer: principal.consumer.clone(),
@@ -129,7 +132,7 @@ impl Connection {
     }
 
     /// Where the session stands: read by whoever looks, so it is stored without a lock.
-    pub(super) fn stands(&self, offsets: [Option<u64>; 2]) {
+    pub(super) fn stands(&self, offsets: Stands) {
         for (place, offset) in self.stands.iter().zip(offsets) {
             place.store(offset.unwrap_or(u64::MAX), Ordering::Relaxed);
         }
@@ -274,11 +277,11 @@ impl Registry {
 
     /// Tells an event that is not stored to those who are here.
     pub(super) fn tell(&self, event: &Outgoing, page: &EncodedPage, position: Position) {
-        for connection in self.connections.lock().values() {
-            if connection.ears.lock().hear(event, page, position) {
-                connection.waker.wake();
-            }
-        }
+        let connections = self.connections.lock();
+        let hears = |one: &&Arc<Connection>| one.ears.lock().hear(event, page, position);
+        let hear: Vec<_> = connections.values().filter(hears).cloned().collect();
+        drop(connections);
+        hear.iter().for_each(|connection| connection.waker.wake());
     }
 
     /// How many connections there are.
@@ -296,9 +299,8 @@ impl Registry {
     pub(super) async fn drain(&self, window: [u64; 2]) {
         let _ = self.drain.set(window);
         // Whoever is not among these yet looks after it was added.
-        for connection in self.connections.lock().values() {
-            connection.waker.wake();
-        }
+        let all: Vec<_> = self.connections.lock().values().cloned().collect();
+        all.iter().for_each(|connection| connection.waker.wake());
         // Whoever has the places of all is alone. The semaphore is never closed.
         let _all = self.places.acquire_many(self.all).await;
     }
