@@ -233,7 +233,8 @@ where
             (self.alarm, self.waker) = (alarm, cx.waker().clone());
             self.timer.as_mut().reset(alarm.into());
         }
-        // As others do, it would answer only while the task has done little, and not know it then.
+        // A task that has used up its budget is told "not yet" by tokio's timers, which then do not
+        // remember it: this one is asked outside of the budget.
         let timer = tokio::task::unconstrained(self.timer.as_mut());
         if pin!(timer).poll(cx).is_pending() {
             return ControlFlow::Continue(false);
