@@ -68,7 +68,7 @@ pub const WORKS: [Work; 5] = [
         ],
         kinds: &[Kind::Wakelog, Kind::WakelogBin, Kind::Axum, Kind::Fast],
         run: live,
-        rounds: (3, 1),
+        rounds: (6, 1),
     },
     Work {
         title: "idle: memory of a connection that waits",
