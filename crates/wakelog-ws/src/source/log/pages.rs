@@ -17,7 +17,7 @@ use crate::session::ReadPage;
 /// and stand in memory once.
 const BYTES_MAX: u64 = 4 << 20;
 
-/// Beside its events a page keeps the head of a message, which is about so long.
+/// Beside its events a page keeps what a message said of it last, which is about so long.
 const HEAD: u64 = 256;
 
 /// Who reads (filters and identities, as one text), from where on, and how much at most: whoever
