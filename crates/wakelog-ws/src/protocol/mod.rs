@@ -1,9 +1,9 @@
 //! Messages to bytes and back: `wakelog.v1` as PROTOCOL.md fixes it.
 //!
 //! Nothing here does I/O or keeps state, but that a page remembers what a message said of it last,
-//! so that it is written once for many connections. What comes from a client is checked completely while it is
-//! decoded, so that the rooms above hold only names, topics, filters and positions that follow the
-//! rules.
+//! so that it is written once for many connections. What comes from a client is checked completely
+//! while it is decoded, so that the rooms above hold only names, topics, filters and positions that
+//! follow the rules.
 
 mod client;
 mod code;
